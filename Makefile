@@ -5,7 +5,8 @@ PYTHON := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 LAB    := $(PYTHON) -m lab
 
-# Without compiled files every process of a test compiles what it imports, and every worker rewrites every test.
+# Container images often set this. Without kept bytecode each program that a test starts compiles all of ariagent (a
+# second), and each of pytest's workers all tests (ten seconds).
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help

@@ -89,9 +89,8 @@ def _ready(checkout: Path) -> bytes:
 
 async def _start(checkout: Path, settings: Path) -> tuple[float, float]:
     argv = [sys.executable, "-m", "ariagent", "run", "-c", str(settings)]
-    # Compiled once, as an installation is.
-    environ = {**os.environ, "PYTHONPATH": str(checkout), "PYTHONPYCACHEPREFIX": str(settings.parent / "compiled")}
-    environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    environ = {**os.environ, "PYTHONPATH": str(checkout)}
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # compiled once, as an installation is
     loop, ready = asyncio.get_running_loop(), _ready(checkout)
     began = loop.time()
     with tempfile.NamedTemporaryFile() as log:

@@ -28,9 +28,8 @@ def decoded(*parts: bytes) -> list[Message]:
     return [message for part in parts for message in decoder.feed(part)]
 
 
-@pytest.mark.parametrize("cut", range(len(STREAM)))
-def test_the_stream_may_be_cut_anywhere(cut: int) -> None:
-    assert decoded(STREAM[:cut], STREAM[cut:]) == MESSAGES
+def test_the_stream_may_be_cut_anywhere() -> None:
+    assert [cut for cut in range(len(STREAM)) if decoded(STREAM[:cut], STREAM[cut:]) != MESSAGES] == []
 
 
 def test_byte_by_byte() -> None:

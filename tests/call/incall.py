@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from unittest import mock
 from uuid import UUID
 
 import numpy as np
@@ -58,9 +59,11 @@ from ariagent.realtime.session import State as SessionState
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.termination import Result, Termination
+from ariagent.tools import plugins
 from ariagent.tools.plugins import CallFacts
 from ariagent.tools.toolbox import FunctionCall, Toolbox
 from ariagent.values.outcome import Kind, Outcome
+from tests.call.virtualtime import LOOK_S, VirtualLoop
 
 FRAME_S = 0.02
 LIMIT_S = 300.0
@@ -649,11 +652,16 @@ class Model:
         return self.number
 
 
+_installed = functools.cache(plugins.installed)
+"""To look for them takes longer than many a call here."""
+
+
 class Tools(Toolbox):
     """The site's tools: each is over when ``go_on`` is set."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
+        with mock.patch.object(plugins, "installed", _installed):
+            super().__init__(settings)
         self.go_on = asyncio.Event()
         self.running = 0
         self.given_up = 0
@@ -882,9 +890,12 @@ class Office:
 
     async def until(self, holds: Callable[[], object], limit_s: float = LIMIT_S) -> None:
         """So much time passes until this is so."""
+        loop = asyncio.get_running_loop()
         async with asyncio.timeout(limit_s):
+            if isinstance(loop, VirtualLoop):
+                await loop.until(holds)
             while not holds():
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(LOOK_S)
 
     async def silent(self, call: Call) -> None:
         """Until the caller has heard what the agent says to its end."""

@@ -349,7 +349,10 @@ class TestCatchUp:
         assert list(desk.registry.calls) == [call]
 
     @pytest.mark.parametrize("status", [404, 409, 500])
-    async def test_one_channel_that_cannot_be_swept_does_not_keep_the_others(self, desk: Desk, status: int) -> None:
+    async def test_one_channel_that_cannot_be_swept_does_not_keep_the_others(
+        self, desk: Desk, status: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(dialplan, "PAUSES_S", (0.01, 0.01, 0.01))
         server = desk.ari_server
         names = [f"left-{number}" for number in range(5)]
         server.channels |= dict.fromkeys(names, "PJSIP/x")

@@ -1,6 +1,5 @@
 """The life of a call: the table, the times (literal seconds), and that every order of events comes to one end."""
 
-import itertools
 import re
 from contextlib import suppress
 from dataclasses import replace
@@ -115,25 +114,23 @@ def test_every_event_has_an_example_here() -> None:
 
 
 class TestTable:
-    @pytest.mark.parametrize(
-        ("state", "event"), list(itertools.product(State, EVENTS)), ids=lambda v: getattr(v, "value", None)
-    )
-    def test_each_pair_is_in_it_or_illegal_or_too_late(self, state: State, event: type[ev.Event]) -> None:
-        machine = machine_in(state)
-        before = shape(machine)
-        over = state in (State.ENDING, State.ENDED) and event is not ev.Released
-        if (state, event) in TRANSITIONS:
-            machine.handle(EVENTS[event], 1.0)
-            assert machine.state is TRANSITIONS[state, event][0]
-        elif over:
-            assert machine.handle(EVENTS[event], 1.0) == []
-            assert shape(machine) == before
-        else:
-            with pytest.raises(IllegalEventError, match=f"^{event.__name__} in state {state.value}$"):
-                machine.handle(EVENTS[event], 1.0)
-            assert shape(machine) == before
+    @pytest.mark.parametrize("state", State, ids=lambda state: state.value)
+    def test_each_pair_is_in_it_or_illegal_or_too_late(self, state: State) -> None:
+        for event, example in EVENTS.items():
+            machine = machine_in(state)
+            before = shape(machine)
+            over = state in (State.ENDING, State.ENDED) and event is not ev.Released
+            if (state, event) in TRANSITIONS:
+                machine.handle(example, 1.0)
+                assert machine.state is TRANSITIONS[state, event][0], event
+            elif over:
+                assert machine.handle(example, 1.0) == [], event
+                assert shape(machine) == before, event
+            else:
+                with pytest.raises(IllegalEventError, match=f"^{event.__name__} in state {state.value}$"):
+                    machine.handle(example, 1.0)
+                assert shape(machine) == before, event
 
-    @pytest.mark.parametrize("state", ALIVE)
     @pytest.mark.parametrize(
         "event",
         [
@@ -148,10 +145,9 @@ class TestTable:
             ev.DigitPressed,
         ],
     )
-    def test_what_comes_from_outside_is_legal_as_long_as_the_call_lives(
-        self, state: State, event: type[ev.Event]
-    ) -> None:
-        machine_in(state).handle(EVENTS[event], 1.0)
+    def test_what_comes_from_outside_is_legal_as_long_as_the_call_lives(self, event: type[ev.Event]) -> None:
+        for state in ALIVE:
+            machine_in(state).handle(EVENTS[event], 1.0)
 
     def test_nothing_leaves_the_end(self) -> None:
         assert [state for state, _ in TRANSITIONS if state is State.ENDED] == []

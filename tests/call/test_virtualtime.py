@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.call.virtualtime import BEGAN_AT, NothingHappensError, passes, virtual_time
+from tests.call.virtualtime import BEGAN_AT, NothingHappensError, VirtualLoop, passes, virtual_time
 
 
 @virtual_time
@@ -36,3 +36,39 @@ def test_a_wait_for_ever_fails_at_once() -> None:
 
     with pytest.raises(NothingHappensError):
         waits()
+
+
+def virtual_loop() -> VirtualLoop:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    return loop
+
+
+@virtual_time
+async def test_what_is_waited_for_is_seen_at_the_next_look() -> None:
+    loop, happened = virtual_loop(), asyncio.Event()
+    began = loop.time()
+    loop.call_later(0.012, happened.set)
+    await loop.until(happened.is_set)
+    assert loop.time() - began == pytest.approx(0.015)
+
+
+@virtual_time
+async def test_what_is_over_before_the_next_look_is_not_seen() -> None:
+    loop, happens = virtual_loop(), asyncio.Event()
+    began = loop.time()
+    loop.call_later(0.011, happens.set)
+    loop.call_later(0.013, happens.clear)
+    loop.call_later(1.001, happens.set)
+    await loop.until(happens.is_set)
+    assert loop.time() - began == pytest.approx(1.005)
+
+
+@virtual_time
+async def test_what_does_not_happen_is_waited_for_up_to_a_limit() -> None:
+    loop = virtual_loop()
+    began = loop.time()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(3.0):
+            await loop.until(lambda: False)
+    assert loop.time() - began == pytest.approx(3.0)

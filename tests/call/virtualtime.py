@@ -17,6 +17,8 @@ P = ParamSpec("P")
 
 BEGAN_AT = 1_800_000_000.0
 """Seconds since the epoch at the beginning of each test."""
+LOOK_S = 0.005
+"""How often a test looks whether what it waits for has happened."""
 LONGEST_S = 7200.0
 """No test is about more time than this; a loop that only waits for itself ends here."""
 
@@ -31,9 +33,13 @@ class _Selector(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now = 1000.0
+        self.idle: dict[object, Callable[[], bool]] = {}
+        """Asked whenever nothing else is left to do at a moment; true: now something is."""
 
     def select(self, timeout: float | None = None) -> Any:
         found = super().select(0)
+        if not found and timeout != 0 and any(ask() for ask in tuple(self.idle.values())):
+            return found
         if not found and timeout is None:
             raise NothingHappensError("nothing will happen any more")
         if not found and timeout:
@@ -52,6 +58,31 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._clock.now
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        """Return at the first multiple of ``LOOK_S`` from now at which this is so.
+
+        Whether it is, is asked when nothing else is left to do: a timer for each look would be most of a test's work.
+        """
+        look, waiting = self.time(), asyncio.Event()
+
+        def ask() -> bool:
+            nonlocal look
+            if not holds():
+                return False
+            del self._clock.idle[waiting]
+            while look <= self.time():
+                look += LOOK_S
+            self.call_at(look, waiting.set)
+            return True
+
+        while not holds():
+            self._clock.idle[waiting] = ask
+            try:
+                await waiting.wait()
+            finally:
+                self._clock.idle.pop(waiting, None)
+            waiting.clear()
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:  # type: ignore[override]
         done = self.create_future()

@@ -1,5 +1,6 @@
 """The recorded sentences of the package: all of them, no others, and they say what they should."""
 
+import itertools
 import wave
 from pathlib import Path
 
@@ -52,16 +53,15 @@ def test_each_is_mono_and_lasts_as_long_as_it_takes_to_say(text: str) -> None:
         assert 0.04 * len(text) < file.getnframes() / RATE_HZ < 0.12 * len(text)
 
 
-@pytest.mark.parametrize("text", SENTENCES)
-async def test_a_recogniser_understands_each_of_them(text: str) -> None:
+async def test_a_recogniser_understands_each_of_them() -> None:
     pytest.importorskip("pocketsphinx")
-    path = recorded(SCRIPT.voice, text)
-    assert path is not None
+    heard = []
     async with Recogniser() as recogniser:
-        for fmt in (SLIN24, SLIN8):
-            words = await recogniser.words(recording(path, fmt), fmt)
-            assert words is not None
-            assert has_phrase(words, text), words
+        for text, fmt in itertools.product(SENTENCES, (SLIN24, SLIN8)):
+            path = recorded(SCRIPT.voice, text)
+            assert path is not None
+            heard.append((text, str(fmt), await recogniser.words(recording(path, fmt), fmt)))
+    assert [each for each in heard if not has_phrase(each[2] or "", each[0])] == []
 
 
 def test_case_and_punctuation_do_not_matter_and_other_words_do() -> None:

@@ -29,6 +29,7 @@ from ariagent.errors import ConfigurationError
 from ariagent.logs import JsonFormatter, TextFormatter
 from ariagent.records import events as rec
 from ariagent.records.journal import Journal
+from tests import forked
 
 SECRETS = {
     "ari": 'ari-pass"word-1',
@@ -330,32 +331,27 @@ async def test_a_place_that_cannot_be_written_is_named(settings: Settings, tmp_p
 
 
 class TestCommand:
-    def run(self, tmp_path: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:
+    async def run(self, tmp_path: Path, text: str, *options: str) -> tuple[int, str, str]:
         (tmp_path / "a.yaml").write_text(text)
-        return subprocess.run(
-            [sys.executable, "-m", "ariagent", "check", "-c", str(tmp_path / "a.yaml"), *options],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        words = ("check", "-c", str(tmp_path / "a.yaml"), *options)
+        return await forked.ariagent(*words, environment=dict(os.environ))
 
-    def test_it_is_made_beside_the_check_and_listed(self, tree: dict[str, Any], tmp_path: Path) -> None:
+    async def test_it_is_made_beside_the_check_and_listed(self, tree: dict[str, Any], tmp_path: Path) -> None:
         file = tmp_path / "support.tar.gz"
-        done = self.run(tmp_path, yaml.safe_dump(tree), "--json", "--bundle", str(file))
-        assert done.returncode == 1  # no Asterisk
-        assert json.loads(done.stdout)["passed"] is False
+        code, out, err = await self.run(tmp_path, yaml.safe_dump(tree), "--json", "--bundle", str(file))
+        assert code == 1  # no Asterisk
+        assert json.loads(out)["passed"] is False
         found = read(file)
-        assert json.loads(found["check.json"])["counts"] == json.loads(done.stdout)["counts"]
+        assert json.loads(found["check.json"])["counts"] == json.loads(out)["counts"]
         for name in found:
-            assert name in done.stderr
-        assert "Look at the file before you send it" in done.stderr
+            assert name in err
+        assert "Look at the file before you send it" in err
 
-    def test_settings_that_do_not_load(self, tmp_path: Path) -> None:
+    async def test_settings_that_do_not_load(self, tmp_path: Path) -> None:
         file = tmp_path / "support.tar.gz"
-        done = self.run(tmp_path, "asterisk: {pasword: sesame-open-1}\n", "--bundle", str(file))
-        assert done.returncode == 2
-        assert "did you mean password?" in done.stderr
+        code, _, err = await self.run(tmp_path, "asterisk: {pasword: sesame-open-1}\n", "--bundle", str(file))
+        assert code == 2
+        assert "did you mean password?" in err
         found = read(file)
         assert "did you mean password?" in json.loads(found["check.json"])["problem"]
         assert "sesame-open-1" not in "".join(found.values())

@@ -5,6 +5,7 @@ would be the next wrong one.
 """
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,13 +74,15 @@ def texts(source: str) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
-def messages() -> Iterator[tuple[str, str]]:
+@functools.cache
+def messages() -> list[tuple[str, str]]:
     """(where, text) of all that the installed program may say."""
+    said = []
     for path in sorted(ROOT.rglob("*.py")):
         name = path.relative_to(ROOT).as_posix()
         if name.split("/")[0] not in NOT_INSTALLED and name not in PAGES:
-            for line, text in texts(path.read_text()):
-                yield f"{name}:{line}", text
+            said += [(f"{name}:{line}", text) for line, text in texts(path.read_text())]
+    return said
 
 
 def wrong_with(text: str) -> list[str]:
@@ -143,7 +146,7 @@ def _models(annotation: object) -> list[type[BaseModel]]:
 
 
 def test_every_message_names_only_what_is_there_and_does_no_harm() -> None:
-    seen = list(messages())
+    seen = messages()
     assert len(seen) > 2000
     assert {where: wrong for where, text in seen if (wrong := wrong_with(text))} == {}
 

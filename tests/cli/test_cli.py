@@ -17,25 +17,33 @@ from ariagent import __version__
 from ariagent.config import RecordsSettings
 from ariagent.configfile import DEFAULT_PATH
 from ariagent.records.journal import Journal
-from ariagent.service.resources import PAUSES_S
+from tests import forked
+from tests.forked import Forked
 
 PATIENCE_S = 60.0
 USAGE, FAILED = 2, 1
 
 
-async def ariagent(*arguments: str, folder: Path | None = None, **environment: str) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of ``ariagent`` with these arguments, started in ``folder``."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("ARIAGENT_")}
+def clean() -> dict[str, str]:
+    """This environment, without settings."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("ARIAGENT_")}
+
+
+async def ariagent(*words: str, folder: Path | None = None, **environment: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of ``ariagent`` with these words, in ``folder``."""
+    given = {**clean(), "COLUMNS": "200", **environment}
+    return await forked.ariagent(*words, environment=given, folder=folder, limit_s=PATIENCE_S)
+
+
+async def started(*words: str, folder: Path | None = None, **environment: str) -> tuple[int, str, str]:
+    """As :func:`ariagent`, by ``python -m``."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "ariagent",
-        *arguments,
+        *(sys.executable, "-m", "ariagent", *words),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=folder,
-        env={**clean, "COLUMNS": "200", **environment},
+        env={**clean(), "COLUMNS": "200", **environment},
     )
     try:
         out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
@@ -113,30 +121,25 @@ def told_with(file: Path) -> ToldWith:
         if "state_directory" not in settings:
             settings = {**settings, "state_directory": str(file.parent / "state")}
         file.write_text(yaml.safe_dump(settings))
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("ARIAGENT_")}
-        argv = (sys.executable, "-m", "ariagent", "run", "-c", str(file))
-        process = await asyncio.create_subprocess_exec(*argv, stderr=asyncio.subprocess.PIPE, env=clean)
-        assert process.stderr is not None
+        process = Forked("run", "-c", str(file), environment=clean())
         found = ""
         try:
+            err = await process.error()
             async with asyncio.timeout(PATIENCE_S):
                 wanted = [event] if then is None else [event, "asterisk.waiting"]
                 for name in wanted:
                     line = ""
                     while f" {name} " not in line:
-                        line = (await process.stderr.readline()).decode()
+                        line = (await err.readline()).decode()
                         assert line, f"it ended without {name}"
                     found = found or line
                     if then is not None and name == event:
                         then()
-                process.send_signal(signal.SIGTERM)
-                rest = (await process.stderr.read()).decode()
-                assert await process.wait() == 0
-                assert "Traceback" not in rest
+                process.signal(signal.SIGTERM)
+                assert "Traceback" not in (await err.read()).decode()
+                assert await process.ended() == 0
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            process.close()
         return found
 
     return run
@@ -341,6 +344,14 @@ class TestTheCurrentDirectory:
             f"ariagent: {DEFAULT_PATH}: there is no such file. Name one with -c FILE or ARIAGENT_CONFIG"
         )
 
+    @pytest.mark.parametrize("word", ["run", "call"])
+    async def test_nothing_is_imported_from_there(self, trap: Path, file: Path, word: str) -> None:
+        file.write_text("asterisk: [")
+        words = [word, *(["7000"] if word == "call" else [])]
+        code, _, err = await started(*words, folder=trap, ARIAGENT_CONFIG=str(file))
+        assert code == USAGE
+        assert err.startswith(f"ariagent: {file}:1: the [ in this line is not closed")
+
     async def test_settings_are_those_that_the_environment_names(self, trap: Path, file: Path, tmp_path: Path) -> None:
         file.write_text(yaml.safe_dump(without_secrets(tmp_path)))
         code, _, err = await ariagent("pause", folder=trap, ARIAGENT_CONFIG=str(file))
@@ -352,12 +363,14 @@ class TestPorts:
 
     async def test_one_that_stays_taken(self, file: Path, taken_port: int) -> None:
         file.write_text(yaml.safe_dump(tree(http={"port": taken_port})))
-        code, _, err = await ariagent("run", "-c", str(file))
+        pauses_s = (0.1, 0.2, 0.3)
+        changed: dict[str, object] = {"ariagent.service.resources.PAUSES_S": pauses_s}
+        code, _, err = await forked.ariagent("run", "-c", str(file), environment=clean(), changed=changed)
         assert code == FAILED
         *tries, last = err.strip().splitlines()
         cause = f"cannot serve metrics on 127.0.0.1:{taken_port}: Address already in use"
         assert last.startswith(f"ariagent: {cause}. Stop the program that uses the port, or set http.port")
-        assert len(tries) == len(PAUSES_S)
+        assert [float(line.rpartition("again_s=")[2].split()[0]) for line in tries] == list(pauses_s)
         assert all(" ERROR service.not_started " in line and cause in line for line in tries)
 
     async def test_one_that_is_free_a_moment_later(self, told_with: ToldWith) -> None:
@@ -415,12 +428,12 @@ class TestAsterisk:
 
 class TestCommands:
     async def test_version(self) -> None:
-        assert await ariagent("version") == (0, f"{__version__}\n", "")
+        assert await started("version") == (0, f"{__version__}\n", "")
         assert await ariagent("--version") == (0, f"{__version__}\n", "")
 
     @pytest.mark.parametrize("command", ["", "run", "call", "check", "sandbox", "version"])
     async def test_help(self, command: str) -> None:
-        code, out, err = await ariagent(*command.split(), "--help")
+        code, out, err = await started(*command.split(), "--help")
         assert code == 0
         assert "Usage: ariagent" in out
         assert f"ariagent {command}".rstrip() in out

@@ -1,5 +1,6 @@
 """The schema for editors, and the examples of the documentation held against it and loaded."""
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -37,9 +38,13 @@ COMPLETE = [each for each in EXAMPLES if {"asterisk:", "realtime:"} <= set(str(e
 """Those that are whole files; others show a section."""
 
 
+@functools.cache
+def validator() -> Draft202012Validator:
+    return Draft202012Validator(schema())
+
+
 def mistakes(text: str) -> list[str]:
-    validator = Draft202012Validator(schema())
-    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(yaml.safe_load(text))]
+    return [f"{error.json_path}: {error.message}" for error in validator().iter_errors(yaml.safe_load(text))]
 
 
 def test_it_is_a_schema() -> None:
@@ -104,7 +109,7 @@ def test_mistakes_are_found(text: str, words: str) -> None:
 
 def test_the_defaults_fit() -> None:
     defaults = json.loads(Settings().model_dump_json())
-    assert list(Draft202012Validator(schema()).iter_errors(defaults)) == []
+    assert list(validator().iter_errors(defaults)) == []
 
 
 def test_every_key_is_explained() -> None:

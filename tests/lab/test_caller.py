@@ -3,8 +3,6 @@
 import asyncio
 import json
 import os
-import subprocess
-import sys
 import time
 import wave
 from collections.abc import AsyncIterator
@@ -22,6 +20,7 @@ from ariagent.caller.line import Line
 from ariagent.caller.report import WIDTH, CallReport, Entry, Failure, Interruption, Narrator, Turn, lines_of
 from lab import demo
 from lab.humanagent import Encounter
+from tests import forked
 
 FRAME_BYTES = SLIN24.frame_bytes
 LIMIT_S = 10.0
@@ -325,28 +324,25 @@ def test_channel_count(output: str, channels: int) -> None:
 # -- the command ----------------------------------------------------------------------------------
 
 
-def ariagent_call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+async def ariagent_call(folder: Path, *arguments: str) -> tuple[int, str, str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("ARIAGENT_")}
-    command = [sys.executable, "-m", "ariagent", "call", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return await forked.ariagent("call", *arguments, environment=environment, folder=folder)
 
 
-def test_wrong_usage_and_configuration_exit_2(tmp_path: Path) -> None:
-    assert ariagent_call(tmp_path).returncode == 2
-    missing = ariagent_call(tmp_path, "600", "-c", "none.yaml")
-    assert (missing.returncode, missing.stdout) == (2, "")
-    assert missing.stderr.startswith("ariagent: none.yaml: there is no such file")
+async def test_wrong_usage_and_configuration_exit_2(tmp_path: Path) -> None:
+    assert (await ariagent_call(tmp_path))[0] == 2
+    code, out, err = await ariagent_call(tmp_path, "600", "-c", "none.yaml")
+    assert (code, out) == (2, "")
+    assert err.startswith("ariagent: none.yaml: there is no such file")
     (tmp_path / "site.yaml").write_text("asterisk: {}\n")
     (tmp_path / "bad.yaml").write_text("steps:\n  - shout: x\n")
-    bad = ariagent_call(tmp_path, "600", "-c", "site.yaml", "--script", "bad.yaml")
-    assert bad.returncode == 2
-    assert "bad.yaml:2: steps[0].shout: unknown key" in bad.stderr
+    code, _, err = await ariagent_call(tmp_path, "600", "-c", "site.yaml", "--script", "bad.yaml")
+    assert code == 2
+    assert "bad.yaml:2: steps[0].shout: unknown key" in err
 
 
-def test_an_unreachable_asterisk_exits_1_with_a_remedy(tmp_path: Path, unused_tcp_port: int) -> None:
+async def test_an_unreachable_asterisk_exits_1_with_a_remedy(tmp_path: Path, unused_tcp_port: int) -> None:
     (tmp_path / "site.yaml").write_text(f"asterisk: {{url: 'http://127.0.0.1:{unused_tcp_port}'}}\n")
-    done = ariagent_call(tmp_path, "600", "-c", "site.yaml", "--json")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "cannot reach Asterisk" in done.stderr
-    assert "Start Asterisk" in done.stderr
-    assert "Traceback" not in done.stderr
+    code, out, err = await ariagent_call(tmp_path, "600", "-c", "site.yaml", "--json")
+    assert (code, out) == (1, "")
+    assert "cannot reach Asterisk" in err

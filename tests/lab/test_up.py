@@ -86,38 +86,40 @@ def lab(tmp_path: Path, program: AsteriskProgram) -> Iterator[Path]:
     _lab(tmp_path, "down")
 
 
-def test_no_connection_on_this_machine_goes_through_a_proxy(lab: Path) -> None:
+def get(url: str, token: str = "") -> bytes:
+    asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(asked, timeout=30) as answer:
+        return bytes(answer.read())
+
+
+def test_up_status_down(lab: Path) -> None:
+    """With a setting in the environment; and a proxy there, through which no connection on this machine goes."""
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
         kinds = ("https", "http", "all", "ws", "wss")
-        everything = {name: url for kind in kinds for name in (f"{kind}_proxy", f"{kind}_proxy".upper())}
-        environment = {**everything, "no_proxy": "", "NO_PROXY": ""}
-        started = _lab(lab, "up", **environment)
-        assert started.returncode == 0, started.stderr
-        assert "can be used" in started.stderr + started.stdout
-        assert _lab(lab, "status", **environment).returncode == 0
+        environment = {name: url for kind in kinds for name in (f"{kind}_proxy", f"{kind}_proxy".upper())}
+        environment |= {"no_proxy": "", "NO_PROXY": "", "ARIAGENT_HTTP__PORT": str(free_tcp_port())}
+        up_status_down(lab, environment)
         proxy.setblocking(False)
         with pytest.raises(BlockingIOError):
             proxy.accept()
 
 
-def test_up_status_down(lab: Path) -> None:
-    started = _lab(lab, "up")
+def up_status_down(lab: Path, environment: dict[str, str]) -> None:
+    started = _lab(lab, "up", **environment)
     assert started.returncode == 0, started.stderr
+    assert "can be used" in started.stderr + started.stdout
     env = up.read_env(lab)
     assert f"sip:7000@127.0.0.1:{env['SIP_PORT']}" in started.stdout
     processes = {name: ProcessRef.of(int(env[name])) for name in ("ASTERISK_PID", "SANDBOX_PID", "SERVICE_PID")}
     assert all(process is not None and process.alive for process in processes.values())
-    with urllib.request.urlopen(env["METRICS_URL"], timeout=30) as answer:
-        assert b"ariagent_calls_active" in answer.read()
-    asked = urllib.request.Request(
-        f"{env['API_URL']}/v1/seats", headers={"Authorization": f"Bearer {env['API_TOKEN']}"}
-    )
-    with urllib.request.urlopen(asked, timeout=30) as answer:
-        assert len(json.load(answer)["seats"]) == 60
-    assert _lab(lab, "status").returncode == 0
+    assert env["METRICS_URL"] == f"http://127.0.0.1:{environment['ARIAGENT_HTTP__PORT']}/metrics"
+    assert b"ariagent_calls_active" in get(env["METRICS_URL"])
+    assert len(json.loads(get(f"{env['API_URL']}/v1/seats", env["API_TOKEN"]))["seats"]) == 60
+    assert _lab(lab, "status", **environment).returncode == 0
 
-    again = _lab(lab, "up")
+    again = _lab(lab, "up", **environment)
     assert again.returncode == 0
     assert "already up" in again.stderr
     assert up.read_env(lab) == env
@@ -129,12 +131,23 @@ def test_up_status_down(lab: Path) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert now == {**env, "SERVICE_PID": now["SERVICE_PID"]}
-    following = processes["SERVICE_PID"] = ProcessRef.of(int(now["SERVICE_PID"]))
+    following = ProcessRef.of(int(now["SERVICE_PID"]))
     assert following is not None
     assert following.alive
-    assert _lab(lab, "up").returncode == 0
+    assert _lab(lab, "up", **environment).returncode == 0
     assert _lab(lab, "status").returncode == 0
 
+    # Without its Asterisk everything is started again.
+    os.kill(int(env["ASTERISK_PID"]), signal.SIGKILL)
+    again = _lab(lab, "up", **environment)
+    assert again.returncode == 0, again.stderr
+    assert "partly up" in again.stderr
+    assert not following.alive
+    assert _lab(lab, "status").returncode == 0
+
+    env = up.read_env(lab)
+    processes = {name: ProcessRef.of(int(env[name])) for name in processes}
+    assert all(process is not None and process.alive for process in processes.values())
     stopped = _lab(lab, "down")
     assert "stopped asterisk, sandbox, service, supervisor" in stopped.stderr
     assert not any(process is not None and process.alive for process in processes.values())
@@ -152,13 +165,24 @@ routes: [{agent: desk}]
 """
 
 
-def test_up_with_settings_of_ones_own_and_up_again(lab: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_up_with_a_model_that_cannot_be_used_then_with_settings_of_ones_own(
+    lab: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("of one's own")
     mine, scenario = folder / "mine.yaml", folder / "scenario.yaml"
     mine.write_text(MINE)
     scenario.write_text("otherwise: Yes.\n")
-    assert _lab(lab, "up").returncode == 0
+    port = free_tcp_port()
+    failed = _lab(lab, "up", ARIAGENT_REALTIME__URL=f"ws://127.0.0.1:{port}/v1/realtime")
+    assert failed.returncode == 1
+    assert f"at 127.0.0.1:{port} cannot be used: " in failed.stderr
+    assert "callers go to the human queue" in failed.stderr
+    # Everything else can be used: a phone, Asterisk, the service's log.
+    assert "The lab is up" in failed.stdout
+    assert _lab(lab, "status").returncode == 0
     before = up.read_env(lab)
+    again = _lab(lab, "up")
+    assert (again.returncode, "cannot be used" in again.stderr) == (1, True)
 
     changed = _lab(lab, "up", "--settings", str(mine), "--scenario", str(scenario))
     assert changed.returncode == 0, changed.stderr
@@ -189,55 +213,12 @@ def test_up_with_settings_of_ones_own_and_up_again(lab: Path, tmp_path_factory: 
     assert _lab(lab, "status").returncode == 0
 
 
-def test_up_starts_anew_when_asterisk_is_gone(lab: Path) -> None:
-    assert _lab(lab, "up").returncode == 0
-    before = up.read_env(lab)
-    os.kill(int(before["ASTERISK_PID"]), signal.SIGKILL)
-    again = _lab(lab, "up")
-    assert again.returncode == 0, again.stderr
-    assert "partly up" in again.stderr
-    assert ProcessRef.of(int(before["SERVICE_PID"])) is None
-    assert _lab(lab, "status").returncode == 0
-
-
 def test_a_model_that_needs_a_key_is_not_told_the_sandboxs(lab: Path) -> None:
     failed = _lab(lab, "up", ARIAGENT_REALTIME__URL="wss://api.openai.com/v1/realtime")
     assert failed.returncode == 2
     assert "api.openai.com needs a key" in failed.stderr
     assert "The lab is up" not in failed.stdout
     assert _lab(lab, "status").returncode == 1
-
-
-def _settings(folder: Path) -> Path:
-    """Settings of a site that leave the model to the lab."""
-    file = folder / "mine.yaml"
-    file.write_text("agents:\n  default: {voice: marin}\n")
-    return file
-
-
-def test_a_model_that_cannot_be_used_is_told(lab: Path) -> None:
-    port = free_tcp_port()
-    failed = _lab(lab, "up", ARIAGENT_REALTIME__URL=f"ws://127.0.0.1:{port}/v1/realtime")
-    assert failed.returncode == 1
-    assert f"at 127.0.0.1:{port} cannot be used: " in failed.stderr
-    assert "callers go to the human queue" in failed.stderr
-    # Everything else can be used: a phone, Asterisk, the service's log.
-    assert "The lab is up" in failed.stdout
-    assert _lab(lab, "status").returncode == 0
-    before = up.read_env(lab)
-    again = _lab(lab, "up")
-    assert (again.returncode, "cannot be used" in again.stderr) == (1, True)
-    # With another model Asterisk continues.
-    mended = _lab(lab, "up", "--settings", str(_settings(lab)))
-    assert mended.returncode == 0, mended.stderr
-    assert up.read_env(lab)["ASTERISK_PID"] == before["ASTERISK_PID"]
-
-
-def test_settings_of_the_environment_reach_the_service_and_the_env_file(lab: Path) -> None:
-    port = str(free_tcp_port())
-    started = _lab(lab, "up", ARIAGENT_HTTP__PORT=port)
-    assert started.returncode == 0, started.stderr
-    assert up.read_env(lab)["METRICS_URL"] == f"http://127.0.0.1:{port}/metrics"
 
 
 def test_a_wrong_setting_leaves_nothing_running(lab: Path) -> None:

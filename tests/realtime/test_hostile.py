@@ -39,21 +39,26 @@ class Watched:
         self.client.session.receive = self._received  # type: ignore[method-assign]
         self.client.spend = self._spent  # type: ignore[method-assign]
         self._loop = asyncio.get_running_loop()
-        self._turn()
+        self._counting = False
 
-    def _turn(self) -> None:
+    def _count(self) -> None:
+        """Something is done in this turn. Nothing turns a loop that has nothing to do: that would cost a processor."""
+        if not self._counting:
+            self._counting = True
+            self._loop.call_soon(self._end_of_turn)
+
+    def _end_of_turn(self) -> None:
+        self._counting = False
         self.messages = self.frames = 0
-        self._turning = self._loop.call_soon(self._turn)
-
-    def stop(self) -> None:
-        self._turning.cancel()
 
     def _received(self, data: str | bytes, now: float) -> list[Event]:
+        self._count()
         self.messages += 1
         self.most_messages = max(self.most_messages, self.messages)
         return self._receive(data, now)
 
     def _spent(self, frames: int, size: int) -> bool:
+        self._count()
         self.frames += frames
         self.most_frames = max(self.most_frames, self.frames)
         return self._spend(frames, size)
@@ -75,7 +80,6 @@ async def _attack(kind: str) -> Watched:
     async with HostileModel(kind, hangs_up=True) as model:
         watched = Watched(model.url)
         await asyncio.wait_for(watched.client.run(), PATIENCE_S)
-        watched.stop()
         return watched
 
 

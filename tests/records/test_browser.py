@@ -65,6 +65,15 @@ def html(store: Store, sample: Callable[..., str]) -> str:
     return page.render(build(call, store.events(call), store.waves(call), store.use(call)), "2026-11-22 19:30:18")
 
 
+def mean(left: int, up: int, corner: int) -> int:
+    return (left + up) // 2
+
+
+def nearest(left: int, up: int, corner: int) -> int:
+    start = left + up - corner
+    return min((left, up, corner), key=lambda each: abs(start - each))
+
+
 def pixels(png: bytes) -> np.ndarray:
     """Rows, columns, red-green-blue of a PNG with 8 bits a channel (its filters: PNG specification, section 9)."""
     width, height, depth, kind = struct.unpack(">IIBB", png[16:26])
@@ -87,16 +96,11 @@ def pixels(png: bytes) -> np.ndarray:
         elif filter_ == 1:
             line = np.cumsum(line, axis=0)
         elif filter_:
-            left = corner = np.zeros(channels, np.int32)
-            for x in range(width):
-                up = above[x]
-                if filter_ == 3:
-                    guess = (left + up) // 2
-                else:
-                    start = left + up - corner
-                    a, b, c = abs(start - left), abs(start - up), abs(start - corner)
-                    guess = np.where((a <= b) & (a <= c), left, np.where(b <= c, up, corner))
-                left = line[x] = (line[x] + guess) & 255
+            guess = mean if filter_ == 3 else nearest
+            left = corner = [0] * channels
+            for x, (given, up) in enumerate(zip(line.tolist(), above.tolist(), strict=True)):
+                left = [(value + guess(*near)) & 255 for value, *near in zip(given, left, up, corner, strict=True)]
+                line[x] = left
                 corner = up
         above = image[y] = line & 255
     return image[:, :, :3]

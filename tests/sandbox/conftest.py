@@ -5,6 +5,7 @@ Both check every server event against the types of the official ``openai`` packa
 
 import asyncio
 import base64
+import functools
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -30,12 +30,18 @@ from ariagent.synthesis.programs import fetched
 
 Json = dict[str, Any]
 
-_JUDGE: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
+
+@functools.cache
+def _server_events() -> TypeAdapter[Any]:
+    # Imported here: it takes a second, which whoever only collects or runs other tests need not wait.
+    from openai.types.realtime import RealtimeServerEvent
+
+    return TypeAdapter(RealtimeServerEvent)
 
 
 def judge(event: Json) -> None:
     """Raise unless the official package's models take the event and read back every key that they know."""
-    parsed = _JUDGE.validate_python(event)
+    parsed = _server_events().validate_python(event)
     assert parsed.type == event["type"]
     assert event["event_id"]
 
@@ -187,6 +193,7 @@ class Desk:
 
 
 DeskMaker = Callable[..., Desk]
+_shipped_scenario = functools.cache(load_scenario)
 
 
 @pytest.fixture
@@ -203,7 +210,7 @@ def make_desk() -> DeskMaker:
         **options: Any,
     ) -> Desk:
         chosen = SandboxOptions(**{"detector": "energy", "faults": Faults.parse(faults), **options})
-        story = parse_scenario(scenario, "test.yaml") if scenario else load_scenario()
+        story = parse_scenario(scenario, "test.yaml") if scenario else _shipped_scenario()
         return Desk(chosen, story, model, transcription=transcription, observer=observer)
 
     return make

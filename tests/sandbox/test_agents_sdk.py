@@ -1,6 +1,7 @@
 """The official ``openai-agents`` package's RealtimeSession, unchanged, against the sandbox.
 
-It checks every server event with pydantic and reports what does not fit as an error event.
+It checks every server event with pydantic and reports what does not fit as an error event. The package is imported in
+the test: that takes two seconds, which whoever runs other tests need not wait.
 """
 
 import asyncio
@@ -8,19 +9,6 @@ import logging
 from typing import Any
 
 import pytest
-from agents import function_tool, set_tracing_disabled
-from agents.realtime import RealtimeAgent, RealtimeRunner
-
-set_tracing_disabled(True)
-
-looked_up: list[str] = []
-
-
-@function_tool
-def lookup_order(number: str) -> str:
-    """State of an order."""
-    looked_up.append(number)
-    return "it is ready"
 
 
 async def read(session: Any, done: Any) -> list[Any]:
@@ -48,6 +36,18 @@ def raw(kind: str) -> Any:
 async def test_agents_session_speech_interruption_and_a_function_tool(
     make_place: Any, speech_like: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
+    from agents import function_tool, set_tracing_disabled
+    from agents.realtime import RealtimeAgent, RealtimeRunner
+
+    looked_up: list[str] = []
+
+    @function_tool
+    def lookup_order(number: str) -> str:
+        """State of an order."""
+        looked_up.append(number)
+        return "it is ready"
+
+    set_tracing_disabled(True)
     caplog.set_level(logging.WARNING)
     place = await make_place()
     agent = RealtimeAgent(name="desk", instructions="You answer the telephone.", tools=[lookup_order])

@@ -1,10 +1,10 @@
 """Mistakes in agents and tools that can be known beforehand keep ``ariagent run`` from starting: each one with its file
 and line, exit code 2."""
 
-import asyncio
 import os
-import sys
 from pathlib import Path
+
+from tests import forked
 
 PATIENCE_S = 60.0
 
@@ -60,20 +60,10 @@ async def run(file: Path, text: str) -> tuple[int, list[str]]:
     """Exit code and complaints of ``ariagent run`` with a file that holds this text."""
     file.write_text(text)
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ARIAGENT_")}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ariagent", "run", "-c", str(file)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={**clean, "COLUMNS": "200"},
-    )
-    try:
-        out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode is not None
-    return process.returncode, out.decode().splitlines()
+    environment = {**clean, "COLUMNS": "200"}
+    code, out, err = await forked.ariagent("run", "-c", str(file), environment=environment, limit_s=PATIENCE_S)
+    assert out == ""
+    return code, err.splitlines()
 
 
 def check(file: Path, lines: list[str], wanted: dict[int, tuple[str, ...]]) -> None:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from openai.types.realtime.realtime_tools_config_union import Mcp
 from pydantic import TypeAdapter
 
 from ariagent.config import McpServerSettings
@@ -23,6 +22,8 @@ def test_the_least() -> None:
 
 
 def test_all_of_it_is_what_the_official_types_take() -> None:
+    from openai.types.realtime.realtime_tools_config_union import Mcp  # here, for it takes a second
+
     entry = declared(authorization="token", headers={"X-Site": "1"}, allowed_tools=["find", "note"])
     assert entry["authorization"] == "token"
     assert entry["headers"] == {"X-Site": "1"}
