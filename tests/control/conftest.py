@@ -1,5 +1,6 @@
 """The control API as the service has it, on loopback, without any call: a real server, a real client."""
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -57,6 +58,12 @@ class Site:
         headers = {**({} if token is None else {"Authorization": f"Bearer {token}"}), **more_headers}
         async with self.session.request(method, f"{self.url}{path}", headers=headers, **more) as answer:
             return answer.status, await answer.json(), answer.headers
+
+
+def parsed(text: str) -> list[tuple[str, Any]]:
+    """Names and data of the events in a piece of a stream; comments are skipped."""
+    blocks = [dict(line.split(": ", 1) for line in block.splitlines()) for block in text.split("\n\n") if block]
+    return [(block["event"], json.loads(block["data"])) for block in blocks if "event" in block]
 
 
 MakeSite = Callable[..., Awaitable[Site]]
