@@ -22,6 +22,7 @@ from ariagent.control.supervision import Supervision
 from ariagent.errors import InternalError
 from ariagent.pool.pool import Pool
 from ariagent.service.draining import Draining, Plan
+from tests.call.incall import Office
 
 TOKENS = {role: f"the-token-of-the-{role}" for role in ("viewer", "supervisor", "admin")}
 DESTINATIONS = {"desk": DestinationSettings(queue="support", description="the service desk")}
@@ -136,3 +137,20 @@ def listed() -> Callable[..., None]:
 def token() -> dict[str, str]:
     """By role."""
     return TOKENS
+
+
+@pytest.fixture
+async def office(tmp_path: Path) -> AsyncIterator[Office]:
+    """The calls of the service behind ``busy_site``; their time is the machine's."""
+    (tmp_path / "office").mkdir()
+    async with Office(tmp_path / "office") as office:
+        yield office
+
+
+@pytest.fixture
+async def busy_site(make_site: MakeSite, office: Office) -> Site:
+    """A site with a call in conversation: ``c1``."""
+    site = await make_site()
+    await office.answered("c1")
+    site.desk.registry, site.desk.destinations = office.registry, office.settings.destinations
+    return site
