@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 LAB    := $(PYTHON) -m lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test js sites deb deb-test rehearsals noise bench soak transfers chaos fuzz lint types lock newest lab-up lab-down lab-status docs site recordings clean
+.PHONY: help setup demo test coverage js sites deb deb-test rehearsals noise bench soak transfers chaos fuzz lint types lock newest lab-up lab-down lab-status docs site recordings clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -26,6 +26,14 @@ test: setup ## run every test but the longer ones of make sites, make rehearsals
 	    test $$? -eq 1 || exit 1; \
 	    echo "what failed beside three others is run again by itself: a busy machine is late, a fault stays"; \
 	    $(PYTHON) -m pytest --last-failed --last-failed-no-failures none --maxfail 5 -m "$(SHORT)"; }
+
+JOINTS := call dialogue realtime pool control
+# Two files of other packages' tests are the tests of realtime/probe.py and realtime/trial.py.
+COVERING := $(JOINTS:%=tests/%) tests/check/test_probe.py tests/service/test_trials.py
+
+coverage: $(STAMP) ## how much of call, dialogue, realtime, pool and control their tests run, without Asterisk; fails under 90 % of any
+	@$(PYTHON) -m pytest -q -n 2 --cov --cov-report= -m "not asterisk and $(SHORT)" $(COVERING)
+	@$(PYTHON) .ci/coverage
 
 js: $(STAMP) ## fetch Node and the official JavaScript SDK, which judges the sandbox in tests, into .lab/js
 	@PYTHONPATH=. $(PYTHON) tests/sandbox/js/fetch.py
