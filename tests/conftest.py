@@ -28,7 +28,10 @@ from tests.quarantine import pytest_report_teststatus, pytest_runtest_makereport
 
 __all__ = ["pytest_report_teststatus", "pytest_runtest_makereport", "pytest_terminal_summary"]
 
-# Programs that speak are the lab's in every test, and in what tests start.
+# Whoever starts the tests may have settings in the environment, as ARIAGENT_CONFIG of a lab that is up: no test, and
+# nothing that a test starts, gets them. Programs that speak are the lab's.
+for _name in [name for name in os.environ if name.startswith("ARIAGENT_") and name not in (LAB, "ARIAGENT_NO_SKIP")]:
+    del os.environ[_name]
 os.environ[LAB] = str(default_lab_dir())
 
 PATIENCE_S = 20.0  # for what must happen, on a busy machine
