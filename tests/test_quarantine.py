@@ -73,7 +73,7 @@ def test_without_quarantined_tests_the_run_says_so(tmp_path: Path) -> None:
 
 
 def complaints(text: str, today: date) -> Iterator[str]:
-    """What is wrong with the quarantined tests of a file."""
+    """The faults of the quarantined tests of a file."""
     tree = ast.parse(text)
     called = {call.func: call for call in ast.walk(tree) if isinstance(call, ast.Call)}
     for node in ast.walk(tree):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from typer.testing import CliRunner
 
 from ariagent.cli import application
@@ -132,6 +133,45 @@ async def test_an_address_of_something_else(run: Run, site: Any) -> None:
         assert result.exit_code in (1, USAGE)
         assert result.stderr.startswith("ariagent: ")
         assert "Traceback" not in result.stderr + result.stdout
+
+
+async def test_a_token_alone_is_for_the_service_of_the_settings(
+    run: Run, site: Any, token: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "state" / "control.json").unlink()
+    (tmp_path / "ariagent.yaml").write_text(f"control: {{port: {site.server.port}}}\n")
+    result = await run("drain", ARIAGENT_API_TOKEN=token["admin"])
+    assert (result.exit_code, len(site.drained)) == (0, 1)
+
+
+async def test_a_file_of_the_service_that_cannot_be_read(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "state" / "control.json").mkdir(parents=True)
+    result = await run("pause")
+    assert result.exit_code == 1
+    assert result.stderr.endswith("control.json cannot be read: Is a directory\n")
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "told"),
+    [
+        (200, "[]", " does not belong to an ariagent service"),
+        (200, "<html>", " is not the address of a service: "),
+        (502, "<html>", "the service answers with HTTP status 502"),
+        (500, '{"error": 7}', "the service answers with HTTP status 500"),
+    ],
+)
+async def test_a_server_that_is_no_ariagent_is_told_as_one(run: Run, status: int, text: str, told: str) -> None:
+    async def answer(request: web.BaseRequest) -> web.Response:
+        return web.Response(status=status, text=text)
+
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    result = await run("pause", configuration=False, ARIAGENT_API_URL=url, ARIAGENT_API_TOKEN="x" * 20)
+    assert result.exit_code in (1, USAGE)
+    assert told in result.stderr
+    await runner.cleanup()
 
 
 async def test_calls_are_those_of_the_service_where_it_runs(run: Run, site: Any) -> None:
