@@ -26,8 +26,14 @@ from pydantic import SecretStr
 from ariagent.config import AsteriskSettings
 from ariagent.synthesis.programs import LAB
 from lab.packages import default_lab_dir
+from tests.quarantine import pytest_report_teststatus, pytest_runtest_makereport, pytest_terminal_summary
 
-# Programs that speak are the lab's in every test, and in what tests start.
+__all__ = ["pytest_report_teststatus", "pytest_runtest_makereport", "pytest_terminal_summary"]
+
+# Whoever starts the tests may have settings in the environment, as ARIAGENT_CONFIG of a lab that is up: no test, and
+# nothing that a test starts, gets them. Programs that speak are the lab's.
+for _name in [name for name in os.environ if name.startswith("ARIAGENT_") and name not in (LAB, "ARIAGENT_NO_SKIP")]:
+    del os.environ[_name]
 os.environ[LAB] = str(default_lab_dir())
 
 # How long an example takes says how busy the machine is, and nothing about what is tested.

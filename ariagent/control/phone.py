@@ -69,7 +69,7 @@ class SupervisorPhones:
 
     async def close(self) -> None:
         """Wait for the answers that are on their way; each has a bound."""
-        if self._tasks:
+        while self._tasks:  # a key that had to be read again has an answer after it
             await asyncio.wait(self._tasks)
 
     def _hear(self, event: Event) -> None:

@@ -54,6 +54,8 @@ class Pool:
         self._lacking = False
         """Whether it was logged that all seats lead to other services."""
         self._wake = asyncio.Event()
+        self._looks_at = 0.0
+        """When ``run`` looks at the seats again, if nothing wakes it."""
         self._working = asyncio.Lock()
 
     async def run(self) -> None:
@@ -124,6 +126,8 @@ class Pool:
         self.seats.handle(event, now)
         if self.seats.due(now):
             self._changed()
+        elif (deadline := self.seats.next_deadline()) is not None and deadline < self._looks_at:
+            self._wake.set()
         if self.seats.known:
             self._tell_invalid()
         elif self.seats.unplaced:
@@ -176,11 +180,11 @@ class Pool:
             if self._client.connected and self._doubted:
                 await self._try(self._ask_again())
             await self._tell_asterisk()
-            deadline = min(self.seats.next_deadline() or now + every_s, read_at + every_s)
+            self._looks_at = min(self.seats.next_deadline() or now + every_s, read_at + every_s)
             # A deadline in the past: Asterisk has just refused the pause, or the connection is gone.
             # (asyncio.wait_for of Python 3.11 may lose a cancellation that comes together with its result.)
             with suppress(TimeoutError):
-                async with asyncio.timeout(max(deadline - time.monotonic(), 1.0)):
+                async with asyncio.timeout(max(self._looks_at - time.monotonic(), 1.0)):
                     await self._wake.wait()
 
     async def _read(self) -> None:
@@ -197,6 +201,7 @@ class Pool:
             self.seats.place(context, not leads_to or self._app in leads_to, time.monotonic())
         if not self.seats.known:
             return
+        self._tell_invalid()
         lacking = bool(self.seats.other_queues) and not self.seats.view()
         if lacking and not self._lacking:
             fields = {"app": self._app, "queues": ",".join(self.seats.other_queues), "remedy": NO_SEATS_REMEDY}

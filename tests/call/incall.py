@@ -337,10 +337,14 @@ class MemoryAmi(AmiClient):
         self.sent: list[dict[str, str]] = []
         self.peers: dict[str, str] = {}
         """The channels that others are bridged with, by their names."""
+        self.globals: dict[str, str] = {}
+        """Asterisk's global variables."""
         self._ari = ari
 
     async def action(self, name: str, /, **fields: Any) -> Message:
         def done() -> None:
+            if name == "Setvar" and not channel:
+                self.globals[fields["Variable"]] = fields["Value"]
             self.sent.append({"Action": name, **{key: str(value) for key, value in fields.items()}})
             if name == "BlindTransfer":
                 leg = str(fields["Channel"]).removesuffix(";1") + ";2"
@@ -352,7 +356,8 @@ class MemoryAmi(AmiClient):
 
         channel = str(fields.get("Channel", ""))
         await self.peer.request(name, channel, done)
-        return {"value": self.peers.get(channel, "")} if name == "Getvar" else {}
+        known = self.peers.get(channel, "") if channel else self.globals.get(str(fields.get("Variable")), "")
+        return {"value": known} if name == "Getvar" else {}
 
 
 class Line:

@@ -1,5 +1,6 @@
 """The control API as the service has it, on loopback, without any call: a real server, a real client."""
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from ariagent.control.supervision import Supervision
 from ariagent.errors import InternalError
 from ariagent.pool.pool import Pool
 from ariagent.service.draining import Draining, Plan
+from tests.call.incall import Office
 
 TOKENS = {role: f"the-token-of-the-{role}" for role in ("viewer", "supervisor", "admin")}
 DESTINATIONS = {"desk": DestinationSettings(queue="support", description="the service desk")}
@@ -57,6 +59,12 @@ class Site:
         headers = {**({} if token is None else {"Authorization": f"Bearer {token}"}), **more_headers}
         async with self.session.request(method, f"{self.url}{path}", headers=headers, **more) as answer:
             return answer.status, await answer.json(), answer.headers
+
+
+def parsed(text: str) -> list[tuple[str, Any]]:
+    """Names and data of the events in a piece of a stream; comments are skipped."""
+    blocks = [dict(line.split(": ", 1) for line in block.splitlines()) for block in text.split("\n\n") if block]
+    return [(block["event"], json.loads(block["data"])) for block in blocks if "event" in block]
 
 
 MakeSite = Callable[..., Awaitable[Site]]
@@ -129,3 +137,20 @@ def listed() -> Callable[..., None]:
 def token() -> dict[str, str]:
     """By role."""
     return TOKENS
+
+
+@pytest.fixture
+async def office(tmp_path: Path) -> AsyncIterator[Office]:
+    """The calls of the service behind ``busy_site``; their time is the machine's."""
+    (tmp_path / "office").mkdir()
+    async with Office(tmp_path / "office") as office:
+        yield office
+
+
+@pytest.fixture
+async def busy_site(make_site: MakeSite, office: Office) -> Site:
+    """A site with a call in conversation: ``c1``."""
+    site = await make_site()
+    await office.answered("c1")
+    site.desk.registry, site.desk.destinations = office.registry, office.settings.destinations
+    return site
