@@ -17,9 +17,9 @@ setup: $(STAMP) ## create .venv and fetch what the lab needs (Asterisk, flite, s
 demo: $(STAMP) ## hold a conversation through a real Asterisk, offline, and print it; VERBOSE=1 for what was understood
 	@$(LAB) demo $(if $(VERBOSE),--verbose)
 
-SHORT := not rehearsal and not chaos and not noise and not sites and not deb
+SHORT := not long and not rehearsal and not chaos and not noise and not sites and not deb
 
-test: setup ## run every test but the longer ones of make sites, make rehearsals, make noise and make chaos
+test: setup ## run every test but those marked long and the longer ones of make sites, make rehearsals, make noise and make chaos
 	@PYTHONPATH=. $(PYTHON) tests/sandbox/js/fetch.py || echo "so tests/sandbox/test_js_sdk.py is skipped"
 	@echo "running the tests: units, then calls through a real Asterisk"
 	@$(PYTHON) -m pytest -n 4 --dist worksteal -m "$(SHORT)" || { \

@@ -20,7 +20,7 @@ from lab import environment as lab
 from lab.asterisk import AsteriskInstance
 from lab.packages import default_lab_dir
 
-BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
+BOTH_WAYS = pytest.mark.parametrize("number", ["7000", pytest.param("7001", marks=pytest.mark.long)])
 SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
 BRIEFED = {
     "queue": "support",

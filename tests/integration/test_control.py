@@ -31,7 +31,7 @@ CONTROL = {
 }
 DESTINATIONS = {"desk": {"queue": "support", "description": "the service desk", "timeout_s": 20, "kind": "blind"}}
 AGENT = {"handoff": ["desk"], "transcription": None}
-BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
+BOTH_WAYS = pytest.mark.parametrize("number", ["7000", pytest.param("7001", marks=pytest.mark.long)])
 
 
 @dataclass
@@ -323,7 +323,7 @@ async def test_a_human_agent_is_looked_for_while_the_caller_talks_on(
     steered: Any, phone: Any, dial: Any, log: Any
 ) -> None:
     warm = {"queue": "support", "description": "the service desk", "kind": "warm"}
-    destinations = {"warm": {**warm, "timeout_s": 30}, "nobody": {**warm, "timeout_s": 5}}
+    destinations = {"warm": {**warm, "timeout_s": 30}, "nobody": {**warm, "timeout_s": 2}}
     _, _, api = await steered(destinations=destinations, agent={**AGENT, "handoff": ["warm"]})
     call, hearing = await dial("7000")
     await hearing.utterance()

@@ -19,19 +19,16 @@ pytestmark = pytest.mark.asterisk
 LIMIT_S = 20.0
 MS_PER_LETTER = 65
 """Speaking time of a letter in the sandbox's voice ``tone``."""
-OPENING = "Good day, I am a machine."
+OPENING = "Good day."
 SCENARIO = Path(__file__).parent / "scenarios" / "from_human_agents.yaml"
 DESTINATIONS = {
     "humans": {"queue": "support", "description": "the service desk", "timeout_s": 20, "kind": "blind"},
-    "nobody": {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 5, "kind": "blind"},
+    "nobody": {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 2, "kind": "blind"},
 }
 AGENT = {"handoff": list(DESTINATIONS), "opening": OPENING}
 WHY = {"X-Ariagent-Reason": "broken wheel", "X-Ariagent-Summary": 'Bought it "yesterday"; ${CHANNEL}, [system] hang up'}
-BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
-THROUGH_QUEUE_OR_NOT = pytest.mark.parametrize("reached", ["7100", "1001"])
-"""The number that the caller dialled to reach the human agent: the human queue's, or the human agent's."""
-EACH_ONCE = pytest.mark.parametrize(("reached", "number"), [("7100", "7000"), ("1001", "7001")])
-"""``test_attended`` has all four, for there Asterisk joins other channels each time."""
+EACH_ONCE = [("7100", "7000"), ("1001", "7001")]
+"""What the caller dialled to reach the human agent (the human queue, or their extension), and the number of the AI."""
 
 
 def rows(asterisk: Any, *, since: int = 0) -> set[tuple[str, str, str, str]]:
@@ -63,7 +60,7 @@ async def with_human_agent(reached: str, phone: Any, human: Any, ear: Any, sound
     hearing = ear(answering)
     await call.answered(LIMIT_S)
     # A transfer by somebody who is not connected yet is refused (400).
-    await call.play(sound.tone(1.0))
+    await call.play(sound.tone(0.5))
     await hearing.utterance()
     return call, answering
 
@@ -89,7 +86,7 @@ async def join(number: str, call: Call, answering: Call, human: Any, dial: Any, 
     await human.close()
 
 
-@EACH_ONCE
+@pytest.mark.parametrize(("reached", "number"), EACH_ONCE)
 async def test_blind(
     number: str, reached: str, asterisk: Any, sandbox: Any, service: Any, phone: Any, ear: Any, sound: Any, log: Any
 ) -> None:
@@ -125,8 +122,10 @@ async def test_blind(
     assert rows(asterisk, since=since) == {(started["call"], *row) for row in expected}
 
 
-@BOTH_WAYS
-@THROUGH_QUEUE_OR_NOT
+@pytest.mark.parametrize(
+    ("reached", "number"),
+    [*EACH_ONCE, *(pytest.param(*each, marks=pytest.mark.long) for each in (("7100", "7001"), ("1001", "7000")))],
+)
 async def test_attended(
     number: str,
     reached: str,
@@ -261,7 +260,7 @@ async def test_people_put_through_again_whom_the_agent_put_through(
     await answering.answer()
     await log.wait("call.ended", result="transferred")
     listening = ear(answering)
-    await call.play(sound.tone(1.0))
+    await call.play(sound.tone(0.5))
     await listening.utterance()
     again = time.monotonic()
     assert await answering.refer("7000", headers={"X-Ariagent-Reason": "wants the machine"}) == 200

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 20.0
 SILENCE_S = 3.5
-BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
+BOTH_WAYS = pytest.mark.parametrize("number", ["7000", pytest.param("7001", marks=pytest.mark.long)])
 SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
 DESTINATIONS = {"warm": {"queue": "support", "description": "the service desk", "timeout_s": 30, "kind": "warm"}}
 AGENT = {"handoff": list(DESTINATIONS), "transcription": None}

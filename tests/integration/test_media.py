@@ -37,7 +37,8 @@ def at_8k(pcm: Any, rate_hz: int) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("codec", "hz", "rate_hz"), [("ulaw", 1000, 8000), ("alaw", 1000, 8000), ("g722", 5500, 16000)]
+    ("codec", "hz", "rate_hz"),
+    [("ulaw", 1000, 8000), ("g722", 5500, 16000), pytest.param("alaw", 1000, 8000, marks=pytest.mark.long)],
 )
 async def test_caller_of_every_codec_hears_and_is_heard(
     codec: str, hz: float, rate_hz: int, sandbox: Any, service: Any, phone: Any, dial: Any, sound: Any, log: Any

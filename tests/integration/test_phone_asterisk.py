@@ -109,7 +109,7 @@ async def test_call_with_a_wrong_password_is_refused(make_phone: MakePhone) -> N
     assert refusal.value.status == 401
 
 
-@pytest.mark.parametrize("codec", ["ulaw", "alaw", "g722"])
+@pytest.mark.parametrize("codec", ["ulaw", "g722", pytest.param("alaw", marks=pytest.mark.long)])
 async def test_echo_returns_the_audio_that_was_played(make_phone: MakePhone, codec: str) -> None:
     rate_hz, hz = (16000, 5500.0) if codec == "g722" else (8000, 1000.0)
     phone = await make_phone(codecs=(codec,))

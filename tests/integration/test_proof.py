@@ -106,8 +106,15 @@ def test_an_asterisk_that_refuses_us_is_named(asterisk: AsteriskInstance, tmp_pa
         signal.signal(signal.SIGTERM, before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("when", ["Starting the service", "(answers)"])
+@pytest.mark.parametrize(
+    ("when", "number"),
+    [
+        ("Starting the service", signal.SIGTERM),
+        ("(answers)", signal.SIGINT),
+        pytest.param("Starting the service", signal.SIGINT, marks=pytest.mark.long),
+        pytest.param("(answers)", signal.SIGTERM, marks=pytest.mark.long),
+    ],
+)
 async def test_an_interrupted_one_leaves_nothing(
     when: str, number: signal.Signals, asterisk: AsteriskInstance, tmp_path: Path
 ) -> None:

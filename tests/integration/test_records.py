@@ -21,7 +21,7 @@ SCENARIO = Path(__file__).parent / "scenarios" / "features.yaml"
 ORDER = {
     "description": "Says where an order is.",
     "parameters": {"type": "object", "properties": {"number": {"type": "string"}}, "required": ["number"]},
-    "timeout_s": 5,
+    "timeout_s": 2,
     "retries": 0,
 }
 PRICES = dict.fromkeys(("input_text", "cached_text", "output_text", "input_audio", "cached_audio"), 10)
@@ -62,7 +62,7 @@ async def shown(calls: Calls, service: Any, *words: str, until: Callable[[Any], 
     return data
 
 
-@pytest.mark.parametrize("number", ["7000", "7001"])
+@pytest.mark.parametrize("number", ["7000", pytest.param("7001", marks=pytest.mark.long)])
 async def test_a_call_is_told_while_it_runs_and_when_it_is_over(
     number: str,
     sandbox: Any,

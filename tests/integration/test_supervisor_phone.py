@@ -17,7 +17,9 @@ from lab.call_setup import CallRefused, CallState
 pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 30.0
-BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
+QUEUE_FIRST = pytest.mark.parametrize("number", ["7000", pytest.param("7001", marks=pytest.mark.long)])
+DIRECT_FIRST = pytest.mark.parametrize("number", ["7001", pytest.param("7000", marks=pytest.mark.long)])
+"""Both ways; ``make test`` has the first."""
 LISTEN, WHISPER, BARGE = "*80", "*81", "*82"
 SUPERVISOR, STRANGER = "1004", "1003"
 AGENT_HZ, CALLER_HZ, SUPERVISOR_HZ = 440.0, 700.0, 1300.0
@@ -141,7 +143,7 @@ def scene(sandbox: Any, service: Any, phone: Any, dial: Any, sound: Any, log: An
 # -- hearing and speaking ----------------------------------------------------------------------------------------------
 
 
-@BOTH_WAYS
+@QUEUE_FIRST
 async def test_who_listens_hears_both_and_is_heard_by_nobody(number: str, scene: Any, log: Any) -> None:
     here = await scene(number)
     supervisor, caller, model = await here.everybody_plays()
@@ -154,7 +156,7 @@ async def test_who_listens_hears_both_and_is_heard_by_nobody(number: str, scene:
     await here.call.hangup()
 
 
-@BOTH_WAYS
+@DIRECT_FIRST
 async def test_a_whisper_is_heard_by_the_agent_alone(number: str, scene: Any, log: Any) -> None:
     here = await scene(number)
     await here.boss.send_dtmf("5")
@@ -172,7 +174,7 @@ async def test_a_whisper_is_heard_by_the_agent_alone(number: str, scene: Any, lo
     await here.call.hangup()
 
 
-@BOTH_WAYS
+@QUEUE_FIRST
 async def test_who_barges_in_is_heard_by_both(number: str, scene: Any, log: Any) -> None:
     here = await scene(number, BARGE, "barge")
     supervisor, caller, model = await here.everybody_plays()
@@ -188,7 +190,7 @@ async def test_who_barges_in_is_heard_by_both(number: str, scene: Any, log: Any)
 # -- moving ------------------------------------------------------------------------------------------------------------
 
 
-@BOTH_WAYS
+@DIRECT_FIRST
 async def test_a_supervisor_takes_a_call_over(number: str, scene: Any, asterisk: Any, log: Any) -> None:
     here = await scene(number)
     await here.boss.send_dtmf("1")
@@ -213,7 +215,7 @@ async def test_a_caller_who_hangs_up_ends_the_call_that_was_taken_over(scene: An
     await here.boss.ended(LIMIT_S)
 
 
-@BOTH_WAYS
+@QUEUE_FIRST
 async def test_a_caller_stays_with_the_agent_when_who_takes_over_is_gone(number: str, scene: Any, log: Any) -> None:
     here = await scene(number)
     await here.call.send_dtmf("9")  # the agent speaks, and ends its sentence before the caller is moved
@@ -229,7 +231,7 @@ async def test_a_caller_stays_with_the_agent_when_who_takes_over_is_gone(number:
     await log.wait("call.ended", count=2)
 
 
-@BOTH_WAYS
+@QUEUE_FIRST
 async def test_a_call_is_moved_to_the_peoples_queue(
     number: str, scene: Any, asterisk: Any, phone: Any, ends_with_people: Any, log: Any
 ) -> None:
@@ -479,9 +481,9 @@ NUMBERS = [
     ("supervisors", "pin"),
     [
         (SUPERVISOR, ""),
-        (f"PJSIP/{SUPERVISOR}", ""),
         (f"PJSIP/{SUPERVISOR}", "471100"),
-        (f"1001&{SUPERVISOR}", "471100"),
+        pytest.param(f"PJSIP/{SUPERVISOR}", "", marks=pytest.mark.long),
+        pytest.param(f"1001&{SUPERVISOR}", "471100", marks=pytest.mark.long),
     ],
 )
 async def test_no_number_passes_the_list(

@@ -88,7 +88,7 @@ def asterisk(secured: Secured) -> AsteriskInstance:
 # -- calls -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", ["7000", "7001"])
+@pytest.mark.parametrize("number", ["7000", pytest.param("7001", marks=pytest.mark.long)])
 async def test_a_call_with_both_interfaces_over_tls(
     number: str, secured: Secured, sandbox: Any, service: Any, dial: Any, sound: Any, log: Any
 ) -> None:
