@@ -311,7 +311,7 @@ async def test_transferred_party_goes_to_people_when_the_model_is_lost(
 ) -> None:
     """Not to where the transfer's target would continue in the dialplan, which is a hang-up."""
     model = await sandbox()
-    await service(model)
+    await service(model, realtime={"recover_s": 0.5})
     human_agent = await phone("1002", register=True)
     human = await phone("1003", register=True)
     caller = await phone("1001")
