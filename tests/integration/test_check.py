@@ -406,7 +406,11 @@ async def test_settings_that_do_not_load(check: Check) -> None:
     assert "did you mean level?" in outcome.err
 
 
-@pytest.mark.parametrize(("number", "codes"), [(signal.SIGINT, {130}), (signal.SIGTERM, {143})], ids=["INT", "TERM"])
+@pytest.mark.parametrize(
+    ("number", "codes"),
+    [(signal.SIGINT, {130}), pytest.param(signal.SIGTERM, {143}, marks=pytest.mark.long)],
+    ids=["INT", "TERM"],
+)
 async def test_ended_in_the_middle_it_leaves_nothing(
     number: signal.Signals, codes: set[int], sandbox: Any, write: Callable[..., Path], asterisk: AsteriskInstance
 ) -> None:
@@ -620,7 +624,12 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("what", ROWS)
+SOME_ROWS = ("a destination's context", "no chan_audiosocket", "a part of the dialplan", "no human queue", "no opening")
+
+
+@pytest.mark.parametrize(
+    "what", [*SOME_ROWS, *(pytest.param(row, marks=pytest.mark.long) for row in ROWS if row not in SOME_ROWS)]
+)
 async def test_check_and_a_service_that_starts_say_the_same(
     what: str, check: Check, sandbox: Any, service: Any, log: Any, asterisk: AsteriskInstance
 ) -> None:
@@ -680,7 +689,14 @@ async def without_queues(asterisk: AsteriskInstance) -> AsyncIterator[None]:
         await asterisk.cli("queue reload all")
 
 
-@pytest.mark.parametrize("what", ["advertise", "allowed", "another program", "chan_audiosocket"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "allowed",
+        "chan_audiosocket",
+        *(pytest.param(what, marks=pytest.mark.long) for what in ("advertise", "another program")),
+    ],
+)
 async def test_an_audio_path_that_does_not_work_is_found_at_the_start_in_the_same_words(
     what: str, check: Check, sandbox: Any, service: Any, log: Any, asterisk: AsteriskInstance
 ) -> None:
