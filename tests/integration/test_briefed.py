@@ -2,10 +2,8 @@
 
 import asyncio
 import dataclasses
-import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -15,7 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ariagent import configfile
 from ariagent.call import announcement as announcement_module
+from ariagent.check.audio import check_audio
+from ariagent.check.report import Result
+from ariagent.check.site import opened
 from lab import environment as lab
 from lab.asterisk import AsteriskInstance
 from lab.packages import default_lab_dir
@@ -273,7 +275,7 @@ async def test_asterisk_as_another_user_is_asked_whether_it_can_play_summaries(
     assert len(log.named("announcement.not_played")) == (not readable)
     assert running.health.status == 200, "calls work"
     human = await phone("1001", register=True)
-    for number in ("7001", "7000"):
+    for number in ("7000",) if readable else ("7001", "7000"):
         before = len(log.named("call.transferred"))
         call, hearing = await dial(number)
         await hearing.utterance()
@@ -330,12 +332,12 @@ async def checked(name: str, asterisk: AsteriskInstance, place: Path) -> None:
         "state_directory": str(state),
     }
     path = lab.write_settings(asterisk, place, settings, state.name)
-    argv = [sys.executable, "-m", "ariagent", "check", "-c", str(path), "--json"]
-    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
-    out, _ = await asyncio.wait_for(process.communicate(), 60)
-    (told,) = [result for result in json.loads(out)["results"] if result["check"] == "announcements"]
-    assert told["status"] == status, (name, told)
-    assert found in told["found"], name
+    results: list[Result] = []
+    async with asyncio.timeout(60), opened(configfile.load(path), str(path), serving=False) as site:
+        await check_audio(site, results.append)
+    [told] = [result for result in results if result.name == "announcements"]
+    assert told.status.value == status, (name, told)
+    assert found in told.found, name
     assert not list(state.glob("announcements/*")), "nothing is left of it"
 
 

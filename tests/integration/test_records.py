@@ -21,7 +21,7 @@ SCENARIO = Path(__file__).parent / "scenarios" / "features.yaml"
 ORDER = {
     "description": "Says where an order is.",
     "parameters": {"type": "object", "properties": {"number": {"type": "string"}}, "required": ["number"]},
-    "timeout_s": 2,
+    "timeout_s": 5,
     "retries": 0,
 }
 PRICES = dict.fromkeys(("input_text", "cached_text", "output_text", "input_audio", "cached_audio"), 10)

@@ -145,7 +145,7 @@ async def test_a_server_that_cannot_truncate_is_found_out_and_told_what_was_hear
 
     # From now on every call makes up for it at once: the answer to the interruption itself is made from what was heard.
     again = await talker(model, number, session=2)
-    await again.interrupts(after_s=1.0)
+    await again.interrupts(after_s=0.8)
     interrupted = await log.wait("turn.interrupted", count=2)
     only_heard(await again.knew(2), interrupted["heard_ms"])
     await again.speaks()
@@ -258,7 +258,7 @@ async def test_a_summary_that_did_not_get_its_turn_before_a_warm_transfer_is_tol
 ) -> None:
     """The agent's words are generated so slowly that they are not over when somebody answers."""
     monkeypatch.setattr("ariagent.call.warm_transfer.ANNOUNCEMENT_WAIT_S", 1.0)
-    model = await sandbox(scenario=HANDOFF, generation_speed=0.4, **faulty("no_parallel"))
+    model = await sandbox(scenario=HANDOFF, generation_speed=0.6, **faulty("no_parallel"))
     warm = {**BRIEFED, "kind": "warm"}
     await service(model, agent={"handoff": ["warm"], "transcription": None}, destinations={"warm": warm})
     human = await phone("1001", register=True)
