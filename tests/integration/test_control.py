@@ -167,14 +167,15 @@ async def test_a_call_is_moved_by_the_command(
     call, hearing = await dial("7000")
     await hearing.utterance()
     call_id = (await api.only_call())["id"]
-    code, out, err = await api.command("calls")
+    (code, out, err), (json_code, as_json, _) = await asyncio.gather(
+        api.command("calls"), api.command("calls", "--json")
+    )
     assert (code, err) == (0, "")
     assert "1 running" in out
     for words in (call_id, "default", "5551000", "frontline", "talking", "agent: Good day."):
         assert words in out
-    code, out, _ = await api.command("calls", "--json")
-    [told] = json.loads(out)["live"]
-    assert (code, told["id"], told["state"], told["queue"]) == (0, call_id, "talking", "frontline")
+    [told] = json.loads(as_json)["live"]
+    assert (json_code, told["id"], told["state"], told["queue"]) == (0, call_id, "talking", "frontline")
     assert told["last_words"]["text"] == "Good day."
 
     code, out, err = await api.command("transfer", call_id[:-1], "--queue", "nowhere")

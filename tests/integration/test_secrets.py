@@ -351,7 +351,8 @@ async def test_no_refused_password_is_shown(search: Search, tree: dict[str, Any]
     tree["realtime"]["url"] = "ws://127.0.0.1:9/"
     tree["asterisk"]["password"] = search.secret("wrong-ari")
     path = written(search, tree, "ari")
-    async with loud(search, path, "run") as process:
+    async with loud(search, path, "run") as process, asyncio.TaskGroup() as beside:
+        beside.create_task(command(search, path, "check"))
         # It waits for somebody to mend that, and says why to those who may know.
         await process.wait_for("asterisk.waiting")
         _, metrics = await urls(process)
@@ -359,5 +360,4 @@ async def test_no_refused_password_is_shown(search: Search, tree: dict[str, Any]
             search, f"{metrics}/healthz", search.secrets["token-vera"]
         )
     assert "Traceback" not in process.log
-    await command(search, path, "check")
     assert search.leaks() == []

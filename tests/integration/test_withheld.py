@@ -105,13 +105,16 @@ PRIVATE = [
 async def test_who_asks_for_privacy_is_nowhere(watched: Any, dial: Any, phone: Any, log: Any) -> None:
     """RFC 3323: of an endpoint without ``trust_id_inbound`` Asterisk tells the number of From as one to show."""
     site = await watched()
+    lines = []
     for place, headers in enumerate(PRIVATE, 1):
-        call, hearing = await dial("7000", await phone(NUMBER, display_name=NAME), headers=headers)
-        await hearing.utterance()
+        lines.append(await dial("7000", await phone(NUMBER, display_name=NAME), headers=headers))
         assert (await log.wait("call.started", count=place))["caller"] == "-", headers
-        assert site.traces(NUMBER, NAME) == []
+        assert site.traces(NUMBER, NAME) == [], headers
+    await asyncio.gather(*(hearing.utterance() for _, hearing in lines))
+    assert site.traces(NUMBER, NAME) == []
+    for call, _ in lines:
         await call.hangup()
-        await log.wait("call.ended", count=place)
+    await log.wait("call.ended", count=len(lines))
 
 
 async def test_who_asks_for_no_privacy_is_shown(watched: Any, dial: Any, phone: Any, log: Any) -> None:
