@@ -255,6 +255,7 @@ async def test_a_wrong_password(check: Check, sandbox: Any) -> None:
     assert outcome.one("agent default")[0] == "ok"
 
 
+@pytest.mark.long
 async def test_no_asterisk(check: Check, sandbox: Any) -> None:
     port = free_port()
     outcome = await check(await sandbox(), asterisk={"url": f"http://127.0.0.1:{port}"})
@@ -264,6 +265,7 @@ async def test_no_asterisk(check: Check, sandbox: Any) -> None:
     )
 
 
+@pytest.mark.long
 async def test_a_url_that_is_no_ari(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
     outcome = await check(await sandbox(), asterisk={"url": f"{asterisk.ari_url}/ari"})
     assert outcome.code == 1
@@ -273,6 +275,7 @@ async def test_a_url_that_is_no_ari(check: Check, sandbox: Any, asterisk: Asteri
     )
 
 
+@pytest.mark.long
 async def test_a_port_that_is_not_http(check: Check, sandbox: Any) -> None:
     server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
     async with server:
@@ -293,11 +296,13 @@ async def test_a_refused_key(check: Check, sandbox: Any) -> None:
     assert outcome.one("audio connection")[0] == "ok"
 
 
+@pytest.mark.long
 async def test_an_unknown_model(check: Check, sandbox: Any) -> None:
     outcome = await check(await sandbox(), realtime={"model": "gpt-none"})
     assert "invalid_model" in outcome.one("agent default")[1]
 
 
+@pytest.mark.long
 async def test_no_model(check: Check) -> None:
     port = free_port()
     outcome = await check(f"ws://127.0.0.1:{port}/v1/realtime", "--talk")
@@ -318,6 +323,7 @@ async def test_an_unknown_voice_fails_its_own_agent_only(check: Check, sandbox: 
     assert outcome.one("agent third")[0] == "ok"
 
 
+@pytest.mark.long
 async def test_audio_that_asterisk_cannot_connect_to(check: Check, sandbox: Any) -> None:
     port = free_port()
     outcome = await check(await sandbox(), audiosocket={"advertise": f"127.0.0.1:{port}"})
@@ -329,6 +335,7 @@ async def test_audio_that_asterisk_cannot_connect_to(check: Check, sandbox: Any)
     assert outcome.one("queues")[0] == "skipped"
 
 
+@pytest.mark.long
 async def test_audio_that_another_program_takes(check: Check, sandbox: Any) -> None:
     server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     async with server:
@@ -516,6 +523,7 @@ async def test_a_managers_wrong_password(check: Check, sandbox: Any, asterisk: A
     assert outcome.one("destinations") == ("skipped", "needs the manager interface")
 
 
+@pytest.mark.long
 async def test_no_manager_at_that_port(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
     outcome = await check(await sandbox(), ami={**asterisk.ami, "port": free_port()})
     assert outcome.one("manager")[0] == "failed"
@@ -523,7 +531,9 @@ async def test_no_manager_at_that_port(check: Check, sandbox: Any, asterisk: Ast
 
 
 @pytest.mark.parametrize(
-    ("module", "status"), [("app_queue", "warning"), ("chan_audiosocket", "failed")], ids=["queue", "audiosocket"]
+    ("module", "status"),
+    [pytest.param("app_queue", "warning", marks=pytest.mark.long), ("chan_audiosocket", "failed")],
+    ids=["queue", "audiosocket"],
 )
 async def test_a_module_that_is_missing(
     check: Check, sandbox: Any, asterisk: AsteriskInstance, module: str, status: str

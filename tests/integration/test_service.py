@@ -112,7 +112,7 @@ async def nothing_in(asterisk: AsteriskInstance) -> None:
 # -- signals -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", "ariagent drain"])
+@pytest.mark.parametrize("how", ["ariagent drain", pytest.param("SIGTERM", marks=pytest.mark.long)])
 async def test_draining_lets_calls_end_and_sends_new_ones_to_people(
     how: str, bed: Any, sandbox: Any, dial: Any, phone: Any, sound: Any, tmp_path: Path, ends_with_people: Any
 ) -> None:
@@ -210,7 +210,7 @@ async def test_a_service_is_stopped_while_it_still_waits_for_its_model(bed: Any,
         check_log(process)
 
 
-@pytest.mark.parametrize("user", ["ariagent", "reader"])
+@pytest.mark.parametrize("user", ["reader", pytest.param("ariagent", marks=pytest.mark.long)])
 async def test_an_ari_user_that_is_not_let_in_or_may_only_read_can_be_mended_while_the_service_waits(
     user: str,
     asterisk: AsteriskInstance,
