@@ -199,7 +199,7 @@ async def test_a_beep_is_an_answering_machine(accept: str | None, asks: Any, pho
     machine = await phone("1002", register=True)
     settings = warm({**BOSS, "accept": accept})
     if accept is None:
-        settings["agent"]["speed"] = 0.25  # the beep comes before the agent has said what it is about
+        settings["agent"]["speed"] = 0.4  # the beep comes before the agent has said what it is about
     model, call, hearing = await asks("7000", settings, voice="rms")
     incoming = await machine.incoming(LIMIT_S)
     await incoming.answer()
