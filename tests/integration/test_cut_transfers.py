@@ -36,12 +36,12 @@ DESTINATIONS = {
 }
 AGENT = {"handoff": list(DESTINATIONS), "transcription": None}
 KINDS = {
-    "blind": ("1", 6.0),
-    "blind, back after 2 s": ("2", 7.0),
-    "briefed, to an extension": ("3", 6.0),
-    "briefed": ("5", 7.0),
-    "warm": ("6", 7.0),
-    "warm, nobody for 2 s": ("8", 7.0),
+    "blind": ("1", 7.0),
+    "blind, back after 2 s": ("2", 8.0),
+    "briefed, to an extension": ("3", 7.0),
+    "briefed": ("5", 8.0),
+    "warm": ("6", 8.0),
+    "warm, nobody for 2 s": ("8", 8.0),
 }
 """Ways to be handed over: what the caller presses (scenarios/handoff.yaml), and how long after that calls last at most.
 It takes about 1 s until the human agent's phone rings."""
