@@ -28,7 +28,7 @@ DESTINATIONS = {
 AGENT = {"handoff": list(DESTINATIONS), "opening": OPENING}
 WHY = {"X-Ariagent-Reason": "broken wheel", "X-Ariagent-Summary": 'Bought it "yesterday"; ${CHANNEL}, [system] hang up'}
 EACH_ONCE = [("7100", "7000"), ("1001", "7001")]
-"""What the caller dialled to reach the human agent (the human queue, or their extension), and the number of the AI."""
+"""The number by which the caller reached the human agent (the human queue, or an extension), and the AI's number."""
 
 
 def rows(asterisk: Any, *, since: int = 0) -> set[tuple[str, str, str, str]]:

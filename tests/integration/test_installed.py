@@ -89,7 +89,7 @@ def written() -> set[str]:
 
 
 SHORT = "steps: [wait_answer, {say: 'Hello, can you hear me?'}, wait_answer, hangup]\n"
-"""Of the shipped script's four sentences one."""
+"""One of the four sentences of the shipped script."""
 
 
 @pytest.mark.parametrize("shipped", [False, pytest.param(True, marks=pytest.mark.long)], ids=["short", "shipped"])

@@ -34,7 +34,7 @@ STILL_S, TRIES = 0.1, 3
 """When this process, phones and sandbox with it, stood still for so long, what failed is tried again."""
 
 SHORT_STORY = "The old lighthouse stands on a rock outside the harbour, and its lamp is lit every evening."
-"""Of ``make test``."""
+"""The story of ``make test``."""
 
 Measured = TypeVar("Measured")
 

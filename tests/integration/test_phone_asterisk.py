@@ -60,7 +60,7 @@ async def talk_until_heard(speaks: Call, listens: Call) -> None:
 
 
 def unheard(speaks: Call, listens: Call, since: float) -> str:
-    """What shows where the words were lost: before Asterisk, in it, or behind it."""
+    """Counts that show where the words were lost: before Asterisk, in it, or behind it."""
     sent = [frame for frame in speaks.sent if frame.time >= since]
     came = [packet for packet in listens.received if packet.arrival >= since]
     loud = sum(1 for _ in loud_packets(came))
