@@ -63,7 +63,7 @@ class DestinationSettings(Section):
     """An extension of the dialplan, in place of a queue. It may lead to an outside number."""
     context: Place = "ariagent-internal"
     """The dialplan context of the extension."""
-    timeout_s: Annotated[int, Field(ge=5, le=3600)] = 60
+    timeout_s: Annotated[int, Field(ge=1, le=3600)] = 60
     """How long the caller waits for a human agent. After that the caller returns to the AI."""
     kind: Literal["blind", "briefed", "warm"] = "briefed"
     """``blind``: the caller is transferred at once. ``briefed`` (announced): the human agent hears a summary first,

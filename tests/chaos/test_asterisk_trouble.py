@@ -14,7 +14,7 @@ from lab.asterisk import AsteriskInstance
 
 LIMIT_S = 60.0
 HUNG_S = 30.0
-SHORT_HEARTBEAT_S, SHORTLY_HUNG_S = 3.0, 6.0
+SHORT_HEARTBEAT_S, SHORTLY_HUNG_S = 2.0, 4.0
 """For two calls: the event stream is given up after one and a half heartbeats, too."""
 MOST_SILENCE_S = 1.0
 """From a key to the agent's voice, with a model that answers at once."""

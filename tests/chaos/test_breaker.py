@@ -131,7 +131,7 @@ def health(running: Any) -> tuple[int, dict[str, Any], str]:
     return status, json.loads(body), ask("/metrics")[1]
 
 
-@pytest.mark.parametrize("how", ["nobody", "reset", "mute"])
+@pytest.mark.parametrize("how", ["reset", *(pytest.param(how, marks=pytest.mark.chaos) for how in ("nobody", "mute"))])
 async def test_callers_whose_audio_cannot_be_connected_are_with_people_at_once(
     how: str,
     sandbox: Any,

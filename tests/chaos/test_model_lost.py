@@ -20,7 +20,7 @@ def longest_silence_s(hearing: Any, since: float) -> float:
 
 
 @COUNTS
-@pytest.mark.parametrize("moment", ["thinking", "speaking"])
+@pytest.mark.parametrize("moment", ["speaking", pytest.param("thinking", marks=pytest.mark.chaos)])
 async def test_sessions_that_are_reset_are_made_anew(
     moment: str, calls: int, sandbox: Any, service: Any, log: Any, proxy: Any, talking: Any
 ) -> None:

@@ -142,6 +142,7 @@ async def silent(*ports: int) -> AsyncIterator[None]:
             writer.transport.abort()
 
 
+@pytest.mark.chaos
 async def test_a_crowd_at_the_ports_is_no_death(bed: Any, sandbox: Any, dial: Any, tmp_path: Path) -> None:
     """Neither to a rescue beside the service, nor to one that cannot see its socket; and commands get through."""
     model = await sandbox()
@@ -167,7 +168,7 @@ async def test_a_crowd_at_the_ports_is_no_death(bed: Any, sandbox: Any, dial: An
         assert "State: 'UNAVAILABLE'" not in await bed.asterisk.cli("devstate list")
 
 
-@pytest.mark.parametrize("where", ["beside", "afar"])
+@pytest.mark.parametrize("where", ["afar", pytest.param("beside", marks=pytest.mark.chaos)])
 async def test_a_stranger_at_the_port_of_a_dead_service_stops_no_rescue(
     where: str,
     bed: Any,

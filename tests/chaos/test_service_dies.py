@@ -51,6 +51,7 @@ async def test_callers_of_a_killed_service_go_on_with_the_next(calls: int, bed: 
         assert all(n.count("call.started") == n.count("call.resumed") == n.count("call.ended") == 1 for n in names)
 
 
+@pytest.mark.chaos
 async def test_callers_who_are_asking_as_the_service_dies_go_on_too(bed: Any, tmp_path: Path) -> None:
     async with benchtakeover.killed(bed.asterisk, tmp_path, 2, asking=True) as seen:
         assert seen.lost == 0

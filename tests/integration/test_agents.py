@@ -13,7 +13,7 @@ from aiohttp import web
 pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 20.0
-BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
+BOTH_WAYS = pytest.mark.parametrize("number", ["7000", pytest.param("7001", marks=pytest.mark.long)])
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ async def test_the_agent_is_chosen_by_all_that_can_choose_it(
     assert found == wanted
 
 
-@pytest.mark.parametrize("way", ["7000", "7001"])
+@pytest.mark.parametrize("way", ["7001", pytest.param("7000", marks=pytest.mark.long)])
 async def test_an_agent_that_is_not_there_is_no_guess(
     way: str, sandbox: Any, service: Any, phone: Any, extension: Any, ends_with_people: Any, log: Any
 ) -> None:

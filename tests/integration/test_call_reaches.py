@@ -59,7 +59,7 @@ def cause_of(report: CallReport) -> str:
     return failure.cause
 
 
-@pytest.mark.parametrize("extension", ["7000", "7001"])
+@pytest.mark.parametrize("extension", ["7000", pytest.param("7001", marks=pytest.mark.long)])
 async def test_the_agents_words_are_those_of_the_services_records(
     extension: str, asterisk: Any, sandbox: Any, service: Any
 ) -> None:
@@ -131,7 +131,7 @@ def all_seats(asterisk: Any) -> str:
     return f"all {asterisk.seats} seats of queue frontline"
 
 
-@pytest.mark.parametrize("extension", ["7000", "7001"])
+@pytest.mark.parametrize("extension", ["7000", pytest.param("7001", marks=pytest.mark.long)])
 async def test_no_service(extension: str, asterisk: Any, unused_tcp_port: int) -> None:
     """The human queue answers at once; the caller does not stay to hear its music."""
     settings = settings_of(asterisk, http=HttpSettings(port=unused_tcp_port))
@@ -145,7 +145,7 @@ async def test_no_service(extension: str, asterisk: Any, unused_tcp_port: int) -
     assert report.turns == []
 
 
-@pytest.mark.parametrize("extension", ["7000", "7001"])
+@pytest.mark.parametrize("extension", ["7001", pytest.param("7000", marks=pytest.mark.long)])
 async def test_a_model_that_cannot_be_used(extension: str, asterisk: Any, service: Any, log: Any) -> None:
     running = await service("ws://127.0.0.1:9/v1/realtime", usable=False)
     await log.wait("model.unusable")

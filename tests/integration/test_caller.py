@@ -307,6 +307,7 @@ async def test_json_is_all_that_standard_output_gets(asterisk: AsteriskInstance,
     assert [turn["who"] for turn in document["turns"]] == ["caller", "agent"]
 
 
+@pytest.mark.long
 async def test_a_conversation_with_the_service(settings: Settings, asterisk: AsteriskInstance, tmp_path: Path) -> None:
     """Through queue and seat: answered, measured, interrupted, a key, and hung up by the agent."""
     pytest.importorskip("pocketsphinx")

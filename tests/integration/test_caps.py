@@ -193,7 +193,7 @@ async def test_people_first_by_day(
 async def test_who_comes_back_from_human_agents_has_not_called_again(
     sandbox: Any, service: Any, phone: Any, dial: Any, log: Any
 ) -> None:
-    nobody = {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 5}
+    nobody = {"queue": "support", "description": "a desk where nobody answers", "timeout_s": 2}
     await service(
         await sandbox(scenario=Path(__file__).parent / "scenarios" / "handoff.yaml"),
         agent={"handoff": ["nobody"], "max_calls": 1},

@@ -257,6 +257,7 @@ async def test_a_wrong_password(check: Check, sandbox: Any) -> None:
     assert outcome.one("agent default")[0] == "ok"
 
 
+@pytest.mark.long
 async def test_no_asterisk(check: Check, sandbox: Any) -> None:
     port = free_port()
     outcome = await check(await sandbox(), asterisk={"url": f"http://127.0.0.1:{port}"})
@@ -266,6 +267,7 @@ async def test_no_asterisk(check: Check, sandbox: Any) -> None:
     )
 
 
+@pytest.mark.long
 async def test_a_url_that_is_no_ari(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
     outcome = await check(await sandbox(), asterisk={"url": f"{asterisk.ari_url}/ari"})
     assert outcome.code == 1
@@ -275,6 +277,7 @@ async def test_a_url_that_is_no_ari(check: Check, sandbox: Any, asterisk: Asteri
     )
 
 
+@pytest.mark.long
 async def test_a_port_that_is_not_http(check: Check, sandbox: Any) -> None:
     server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
     async with server:
@@ -295,11 +298,13 @@ async def test_a_refused_key(check: Check, sandbox: Any) -> None:
     assert outcome.one("audio connection")[0] == "ok"
 
 
+@pytest.mark.long
 async def test_an_unknown_model(check: Check, sandbox: Any) -> None:
     outcome = await check(await sandbox(), realtime={"model": "gpt-none"})
     assert "invalid_model" in outcome.one("agent default")[1]
 
 
+@pytest.mark.long
 async def test_no_model(check: Check) -> None:
     port = free_port()
     outcome = await check(f"ws://127.0.0.1:{port}/v1/realtime", "--talk")
@@ -320,6 +325,7 @@ async def test_an_unknown_voice_fails_its_own_agent_only(check: Check, sandbox: 
     assert outcome.one("agent third")[0] == "ok"
 
 
+@pytest.mark.long
 async def test_audio_that_asterisk_cannot_connect_to(check: Check, sandbox: Any) -> None:
     port = free_port()
     outcome = await check(await sandbox(), audiosocket={"advertise": f"127.0.0.1:{port}"})
@@ -331,6 +337,7 @@ async def test_audio_that_asterisk_cannot_connect_to(check: Check, sandbox: Any)
     assert outcome.one("queues")[0] == "skipped"
 
 
+@pytest.mark.long
 async def test_audio_that_another_program_takes(check: Check, sandbox: Any) -> None:
     server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     async with server:
@@ -408,7 +415,11 @@ async def test_settings_that_do_not_load(check: Check) -> None:
     assert "did you mean level?" in outcome.err
 
 
-@pytest.mark.parametrize(("number", "codes"), [(signal.SIGINT, {130}), (signal.SIGTERM, {143})], ids=["INT", "TERM"])
+@pytest.mark.parametrize(
+    ("number", "codes"),
+    [(signal.SIGINT, {130}), pytest.param(signal.SIGTERM, {143}, marks=pytest.mark.long)],
+    ids=["INT", "TERM"],
+)
 async def test_ended_in_the_middle_it_leaves_nothing(
     number: signal.Signals, codes: set[int], sandbox: Any, write: Callable[..., Path], asterisk: AsteriskInstance
 ) -> None:
@@ -514,6 +525,7 @@ async def test_a_managers_wrong_password(check: Check, sandbox: Any, asterisk: A
     assert outcome.one("destinations") == ("skipped", "needs the manager interface")
 
 
+@pytest.mark.long
 async def test_no_manager_at_that_port(check: Check, sandbox: Any, asterisk: AsteriskInstance) -> None:
     outcome = await check(await sandbox(), ami={**asterisk.ami, "port": free_port()})
     assert outcome.one("manager")[0] == "failed"
@@ -521,7 +533,9 @@ async def test_no_manager_at_that_port(check: Check, sandbox: Any, asterisk: Ast
 
 
 @pytest.mark.parametrize(
-    ("module", "status"), [("app_queue", "warning"), ("chan_audiosocket", "failed")], ids=["queue", "audiosocket"]
+    ("module", "status"),
+    [pytest.param("app_queue", "warning", marks=pytest.mark.long), ("chan_audiosocket", "failed")],
+    ids=["queue", "audiosocket"],
 )
 async def test_a_module_that_is_missing(
     check: Check, sandbox: Any, asterisk: AsteriskInstance, module: str, status: str
@@ -622,7 +636,12 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("what", ROWS)
+SOME_ROWS = ("a destination's context", "no chan_audiosocket", "a part of the dialplan", "no human queue", "no opening")
+
+
+@pytest.mark.parametrize(
+    "what", [*SOME_ROWS, *(pytest.param(row, marks=pytest.mark.long) for row in ROWS if row not in SOME_ROWS)]
+)
 async def test_check_and_a_service_that_starts_say_the_same(
     what: str, check: Check, sandbox: Any, service: Any, log: Any, asterisk: AsteriskInstance
 ) -> None:
@@ -682,7 +701,14 @@ async def without_queues(asterisk: AsteriskInstance) -> AsyncIterator[None]:
         await asterisk.cli("queue reload all")
 
 
-@pytest.mark.parametrize("what", ["advertise", "allowed", "another program", "chan_audiosocket"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "allowed",
+        "chan_audiosocket",
+        *(pytest.param(what, marks=pytest.mark.long) for what in ("advertise", "another program")),
+    ],
+)
 async def test_an_audio_path_that_does_not_work_is_found_at_the_start_in_the_same_words(
     what: str, check: Check, sandbox: Any, service: Any, log: Any, asterisk: AsteriskInstance
 ) -> None:

@@ -80,7 +80,7 @@ async def test_first_words_over_the_opening_reach_the_model(sandbox: Any, servic
     await log.wait("call.ended")
 
 
-@pytest.mark.parametrize(("number", "speed"), [("7001", 1.5), ("7000", 0)])
+@pytest.mark.parametrize(("number", "speed"), [("7001", 1.5), pytest.param("7000", 0, marks=pytest.mark.long)])
 async def test_agent_that_is_interrupted_falls_silent_and_knows_what_was_heard(
     number: str, speed: float, sandbox: Any, service: Any, dial: Any, sound: Any, log: Any
 ) -> None:
@@ -124,7 +124,7 @@ async def test_agent_that_is_interrupted_falls_silent_and_knows_what_was_heard(
     assert len(log.named("turn.answered")) == 2
 
 
-@pytest.mark.parametrize(("number", "speed"), [("7000", 6), ("7001", 1)])
+@pytest.mark.parametrize(("number", "speed"), [("7000", 6), pytest.param("7001", 1, marks=pytest.mark.long)])
 async def test_the_model_knows_what_was_heard_before_the_caller_has_ended_their_turn(
     number: str, speed: float, sandbox: Any, service: Any, dial: Any, sound: Any, log: Any
 ) -> None:
@@ -185,7 +185,7 @@ async def test_the_model_forgets_a_noise_as_soon_as_it_is_judged_to_be_one(
 # -- digits ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("number", "pressed"), [("7000", "4711#"), ("7001", "1")])
+@pytest.mark.parametrize(("number", "pressed"), [("7000", "4711#"), pytest.param("7001", "1", marks=pytest.mark.long)])
 async def test_digits_reach_the_model_once_and_together(
     number: str, pressed: str, sandbox: Any, service: Any, dial: Any, log: Any
 ) -> None:

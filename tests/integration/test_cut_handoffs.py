@@ -5,7 +5,6 @@ a caller is handed over.
 """
 
 import asyncio
-import itertools
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -27,7 +26,7 @@ SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
 QUEUE = {"queue": "support", "description": "the service desk", "timeout_s": 30}
 DESTINATIONS: dict[str, dict[str, Any]] = {
     "humans": {**QUEUE, "kind": "blind"},
-    "nobody": {**QUEUE, "kind": "blind", "timeout_s": 5},
+    "nobody": {**QUEUE, "kind": "blind", "timeout_s": 3},
     "boss": {"extension": "1002", "description": "the boss", "timeout_s": 30, "kind": "blind"},
     "briefed": {**QUEUE, "kind": "briefed"},
     "empty": {**QUEUE, "queue": "breakdesk", "kind": "blind"},
@@ -49,7 +48,7 @@ class Kind:
     phone: str
     """The phone that rings."""
     returns: str
-    """The caller's key to come back after 5 s because nobody takes the call; empty: it takes longer."""
+    """The caller's key to come back after 3 s because nobody takes the call; empty: it takes longer."""
 
 
 KINDS = {
@@ -168,14 +167,26 @@ MOMENTS: dict[str, Callable[[Scene], Awaitable[None]]] = {
 
 
 CUTS = [
-    *((number, "blind", moment) for number, moment in zip(itertools.cycle(("7000", "7001")), MOMENTS)),
-    *(("7001", "blind to an extension", moment) for moment in ("while_it_rings", "when_back")),
-    *(("7000", "briefed", moment) for moment in ("while_transferring", "while_it_is_answered")),
+    ("7001", "blind", "while_transferring"),
+    ("7000", "blind", "while_waiting"),
+    ("7001", "blind", "in_the_conversation"),
+    ("7000", "blind", "when_back"),
+    ("7001", "blind to an extension", "while_it_rings"),
+    ("7000", "briefed", "while_it_is_answered"),
+]
+MORE_CUTS = [
+    ("7000", "blind", "in_the_sentence"),
+    ("7001", "blind", "while_it_rings"),
+    ("7000", "blind", "while_it_is_answered"),
+    ("7001", "blind to an extension", "when_back"),
+    ("7000", "briefed", "while_transferring"),
 ]
 """Some; test_cut_transfers has them all."""
 
 
-@pytest.mark.parametrize(("number", "kind", "moment"), CUTS)
+@pytest.mark.parametrize(
+    ("number", "kind", "moment"), [*CUTS, *(pytest.param(*cut, marks=pytest.mark.long) for cut in MORE_CUTS)]
+)
 async def test_nothing_is_left_of_a_caller_who_hangs_up(
     number: str, kind: str, moment: str, scene: Any, bed: Any, log: Any
 ) -> None:

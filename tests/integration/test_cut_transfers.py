@@ -20,7 +20,7 @@ from lab.phone import CallRefused
 
 pytestmark = pytest.mark.asterisk
 
-COUNT = int(os.environ.get("TRANSFERS", "20"))
+COUNT = int(os.environ.get("TRANSFERS", "12"))
 SEED = int(os.environ.get("TRANSFERS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 AT_ONCE = 12
 LIMIT_S = 60.0
@@ -28,23 +28,23 @@ SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
 SUPPORT = {"queue": "support", "timeout_s": 30}
 DESTINATIONS = {
     "humans": {**SUPPORT, "description": "the service desk", "kind": "blind"},
-    "nobody": {**SUPPORT, "description": "a desk where nobody answers", "kind": "blind", "timeout_s": 5},
+    "nobody": {**SUPPORT, "description": "a desk where nobody answers", "kind": "blind", "timeout_s": 2},
     "boss": {"extension": "1002", "description": "the boss", "timeout_s": 10, "kind": "briefed"},
     "briefed": {**SUPPORT, "description": "human agents who are told first", "kind": "briefed"},
     "warm": {**SUPPORT, "description": "human agents who are found first", "kind": "warm"},
-    "warm_nobody": {**SUPPORT, "description": "human agents who are not found", "kind": "warm", "timeout_s": 5},
+    "warm_nobody": {**SUPPORT, "description": "human agents who are not found", "kind": "warm", "timeout_s": 2},
 }
 AGENT = {"handoff": list(DESTINATIONS), "transcription": None}
 KINDS = {
-    "blind": ("1", 8.0),
-    "blind, back after 5 s": ("2", 14.0),
-    "briefed, to an extension": ("3", 8.0),
-    "briefed": ("5", 10.0),
-    "warm": ("6", 10.0),
-    "warm, nobody for 5 s": ("8", 14.0),
+    "blind": ("1", 7.0),
+    "blind, back after 2 s": ("2", 8.0),
+    "briefed, to an extension": ("3", 7.0),
+    "briefed": ("5", 8.0),
+    "warm": ("6", 8.0),
+    "warm, nobody for 2 s": ("8", 8.0),
 }
 """Ways to be handed over: what the caller presses (scenarios/handoff.yaml), and how long after that calls last at most.
-It takes about 2 s until the human agent's phone rings."""
+It takes about 1 s until the human agent's phone rings."""
 HUMAN_AGENTS = ("1001", "1002", "1003", "1004")
 
 

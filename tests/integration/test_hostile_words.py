@@ -79,7 +79,7 @@ def check_invite(invite: Any, reason: str, summary: str, fields: str = "") -> No
     assert bytes(invite.body).startswith(b"v=0")
 
 
-@pytest.mark.parametrize(("number", "keys"), [("7000", "147"), ("7001", "36")])
+@pytest.mark.parametrize(("number", "keys"), [("7000", "147"), pytest.param("7001", "36", marks=pytest.mark.long)])
 async def test_what_a_model_was_talked_into_stays_text(
     number: str, keys: str, asterisk: Any, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, tmp_path: Path
 ) -> None:

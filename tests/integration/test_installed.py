@@ -97,20 +97,29 @@ def written() -> set[str]:
     return {str(path) for path in mine if "ariagent" in path.name or path.name == ".lab"}
 
 
+SHORT = "steps: [wait_answer, {say: 'Hello, can you hear me?'}, wait_answer, hangup]\n"
+"""One of the four sentences of the shipped script."""
+
+
+@pytest.mark.parametrize("shipped", [False, pytest.param(True, marks=pytest.mark.long)], ids=["short", "shipped"])
 async def test_a_call_needs_nothing_that_was_not_installed(
-    command: list[str], asterisk: Any, sandbox: Any, service: Any, open_folder: Path
+    shipped: bool, command: list[str], asterisk: Any, sandbox: Any, service: Any, open_folder: Path
 ) -> None:
-    """Four questions, answered; no recogniser, no records that may be read, no program that speaks, nothing written."""
+    """Questions, answered; no recogniser, no records that may be read, no program that speaks, nothing written."""
     running = await service(await sandbox(scenario=SCENARIO), agent={"opening": OPENING})
     settings = bed.write_settings(asterisk, open_folder, {"http": {"port": running.http_port}}, "site")
     settings.chmod(0o644)
+    (open_folder / "short.yaml").write_text(SHORT)
+    script = () if shipped else ("--script", str(open_folder / "short.yaml"))
+    sentences = ("Hello, can you hear me?", "What can you help me with?", "Thank you, goodbye.")[: 3 if shipped else 1]
+    questions = 4 if shipped else 1
     before = written()
-    done = await run(command, "call", "7000", "-c", str(settings))
+    done = await run(command, "call", "7000", *script, "-c", str(settings))
     assert (done.code, "Traceback" in done.output) == (0, False), done.output
-    assert "as expected: 9 turns" in done.text
-    for words in ("Hello, can you hear me?", "What can you help me with?", "Thank you, goodbye."):
+    assert f"as expected: {2 * questions + 1} turns" in done.text
+    for words in sentences:
         assert f"caller {words}" in done.text
-    assert done.output.count("agent    (speaking ") == 5
+    assert done.output.count("agent    (speaking ") == questions + 1
     assert "the agent's words are not known. Run this on the service's machine as a user who may read" in done.text
     assert f"pip --python {command[0]} install 'ariagent[rehearsal]'" in done.text
     assert written() == before
@@ -119,10 +128,10 @@ async def test_a_call_needs_nothing_that_was_not_installed(
     mine = bed.write_settings(
         asterisk, open_folder, {"state_directory": str(running.settings.state_directory)}, "service"
     )
-    done = await run(command, "call", "7001", "-c", str(mine), nobody=False)
+    done = await run(command, "call", "7001", *script, "-c", str(mine), nobody=False)
     assert (done.code, "pip install" in done.text) == (0, False), done.output
     assert f"agent {OPENING}" in done.text
-    assert done.text.count("agent The answer.") == 4
+    assert done.text.count("agent The answer.") == questions
     assert written() == before
 
 
@@ -213,7 +222,9 @@ async def test_the_service_its_check_and_its_rehearsals(
                 await service.wait_for(text)
             done = await run(command, "check", "-c", str(settings), "--json")
             assert (done.code, '"passed": true' in done.text) == (0, True), done.output
-            done = await run(command, "call", "7001", "-c", str(settings))
+            (open_folder / "short.yaml").write_text(SHORT)
+            short = ("--script", str(open_folder / "short.yaml"))
+            done = await run(command, "call", "7001", *short, "-c", str(settings))
             assert (done.code, "Traceback" in done.output) == (0, False), done.output
             rehearsals = ("rehearse", str(open_folder / "rehearsals"), "-c", str(settings))
             done = await run(command, *rehearsals)

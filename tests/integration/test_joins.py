@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from ariagent.ari import events as ari
-from ariagent.call.warm_transfer import JOIN_S, ConsultLeg
+from ariagent.call.warm_transfer import ConsultLeg
 from lab.call import Call
 
 pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 20.0
 SILENCE_S = 3.5
-BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
+BOTH_WAYS = pytest.mark.parametrize("number", ["7000", pytest.param("7001", marks=pytest.mark.long)])
 SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
 DESTINATIONS = {"warm": {"queue": "support", "description": "the service desk", "timeout_s": 30, "kind": "warm"}}
 AGENT = {"handoff": list(DESTINATIONS), "transcription": None}
@@ -93,12 +93,13 @@ async def test_a_caller_who_is_there_stays_when_nothing_tells_of_it(
             on_ari(leg, event)
 
     monkeypatch.setattr(ConsultLeg, "on_ari", deaf)
+    monkeypatch.setattr("ariagent.call.warm_transfer.JOIN_S", 1.0)
     _, call, incoming = await found("7001")
     listening = ear(incoming)
     await incoming.answer()
     sent = await log.wait("call.transferred", kind="warm")
     ended = await log.wait("call.ended", result="transferred")
-    assert ended.at - sent.at >= JOIN_S
+    assert ended.at - sent.at >= 1.0
     spoke = time.monotonic()
     await call.play(sound.tone(0.5))
     await listening.wait_loud(spoke)
@@ -118,7 +119,7 @@ async def test_a_caller_who_is_there_stays_when_the_stream_of_events_was_interru
     between.cut()
     await log.wait("ari.connected", count=2)
     with pytest.raises(TimeoutError):
-        await incoming.ended(2.0)
+        await incoming.ended(1.0)
     spoke = time.monotonic()
     await call.play(sound.tone(0.5))
     await listening.wait_loud(spoke)

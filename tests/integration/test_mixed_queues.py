@@ -91,7 +91,7 @@ async def test_the_ai_first_and_people_while_its_seats_are_paused(sandbox: Any, 
     await pool.settled.wait()
 
 
-@pytest.mark.parametrize("number", ["7030", "7040"])
+@pytest.mark.parametrize("number", ["7030", pytest.param("7040", marks=pytest.mark.long)])
 async def test_with_the_ai_gone_and_nobody_there_a_caller_is_not_kept(
     number: str, asterisk: AsteriskInstance, phone: Any, queue_log: Any
 ) -> None:

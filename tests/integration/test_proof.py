@@ -50,17 +50,30 @@ def settings_file(asterisk: AsteriskInstance, tmp_path: Path, **sections: Any) -
     return path
 
 
-async def proof(path: Path, number: str = "7000") -> tuple[int, bool, str]:
-    """Exit code, whether the model itself answered, and what was said."""
+SHORT = """voice: kal16
+steps: [{wait_answer: {within: 10}}, {say: "Hello, can you hear me?"}, {wait_answer: {within: 10}}, hangup]
+"""
+"""The shipped script has three more sentences."""
+SHORT_OR_SHIPPED = pytest.mark.parametrize(
+    "script", [SHORT, pytest.param("", marks=pytest.mark.long)], ids=["short", "shipped"]
+)
+
+
+async def proof(path: Path, number: str = "7000", script: str = SHORT) -> tuple[int, bool, str]:
+    """Exit code, whether the model itself answered, and what was said; empty ``script``: the shipped one."""
     said: list[str] = []
     # Asterisk, a service and a sandbox beside this loop: as the command does it, in a process's main thread.
     code = (
-        "import sys; from pathlib import Path; from ariagent.cli.proof import prove\n"
-        "found = prove(Path(sys.argv[1]), sys.argv[2], print)\n"
+        "import sys; from pathlib import Path; from ariagent.cli import proof\n"
+        "if sys.argv[3:]: proof.DEFAULT_SCRIPT = Path(sys.argv[3])\n"
+        "found = proof.prove(Path(sys.argv[1]), sys.argv[2], print)\n"
         "print(f'with_model={found.with_model}'); sys.exit(found.code)"
     )
+    own = path.with_name("script.yaml")
+    own.write_text(script)
+    argv = [sys.executable, "-c", code, str(path), number, *([str(own)] if script else [])]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, str(path), number, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     out, err = await asyncio.wait_for(process.communicate(), LIMIT_S)
     said += [out.decode(), err.decode()]
@@ -68,8 +81,11 @@ async def proof(path: Path, number: str = "7000") -> tuple[int, bool, str]:
     return process.returncode, "with_model=True" in said[0], "".join(said)
 
 
-async def test_without_a_key_the_telephone_path_is_proved(asterisk: AsteriskInstance, tmp_path: Path) -> None:
-    code, with_model, said = await proof(settings_file(asterisk, tmp_path))
+@SHORT_OR_SHIPPED
+async def test_without_a_key_the_telephone_path_is_proved(
+    script: str, asterisk: AsteriskInstance, tmp_path: Path
+) -> None:
+    code, with_model, said = await proof(settings_file(asterisk, tmp_path), script=script)
     assert (code, with_model) == (0, False), said
     assert "a stand-in answers with tones" in said
     assert "Good day, this is the test." in said
@@ -106,8 +122,15 @@ def test_an_asterisk_that_refuses_us_is_named(asterisk: AsteriskInstance, tmp_pa
         signal.signal(signal.SIGTERM, before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("when", ["Starting the service", "(answers)"])
+@pytest.mark.parametrize(
+    ("when", "number"),
+    [
+        ("Starting the service", signal.SIGTERM),
+        ("(answers)", signal.SIGINT),
+        pytest.param("Starting the service", signal.SIGINT, marks=pytest.mark.long),
+        pytest.param("(answers)", signal.SIGTERM, marks=pytest.mark.long),
+    ],
+)
 async def test_an_interrupted_one_leaves_nothing(
     when: str, number: signal.Signals, asterisk: AsteriskInstance, tmp_path: Path
 ) -> None:

@@ -62,7 +62,7 @@ async def shown(calls: Calls, service: Any, *words: str, until: Callable[[Any], 
     return data
 
 
-@pytest.mark.parametrize("number", ["7000", "7001"])
+@pytest.mark.parametrize("number", ["7000", pytest.param("7001", marks=pytest.mark.long)])
 async def test_a_call_is_told_while_it_runs_and_when_it_is_over(
     number: str,
     sandbox: Any,

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.asterisk
 LIMIT_S = 20.0
 ATTACKER = "1001"
 """Its endpoint allows transfers, the anonymous one does not."""
-BOTH_WAYS = pytest.mark.parametrize("number", ["7001", "7000"])
+BOTH_WAYS = pytest.mark.parametrize("number", ["7001", pytest.param("7000", marks=pytest.mark.long)])
 
 
 async def until_nothing_is_left(running: Any) -> None:
@@ -78,7 +78,15 @@ async def forwards(asterisk: Any) -> AsyncIterator[dict[str, str]]:
         await asterisk.cli(f"dialplan remove extension {number}@{inside}")
 
 
-@pytest.mark.parametrize(("number", "target"), [("7001", "7001"), ("7000", "7000"), ("7001", "7100"), ("7000", "600")])
+@pytest.mark.parametrize(
+    ("number", "target"),
+    [
+        ("7001", "7001"),
+        ("7000", "600"),
+        pytest.param("7000", "7000", marks=pytest.mark.long),
+        pytest.param("7001", "7100", marks=pytest.mark.long),
+    ],
+)
 async def test_blind(number: str, target: str, attacked: Any, log: Any) -> None:
     """Two agents never talk with each other, and none talks with music or an echo for long."""
     running, call = await attacked(number)
@@ -96,7 +104,13 @@ async def test_blind(number: str, target: str, attacked: Any, log: Any) -> None:
 
 @pytest.mark.parametrize(
     ("number", "target"),
-    [("7001", "7801"), ("7000", "7802"), ("7001", "7803"), ("7000", "7804"), ("7001", "7805")],
+    [
+        ("7001", "7803"),
+        ("7000", "7804"),
+        pytest.param("7001", "7801", marks=pytest.mark.long),
+        pytest.param("7000", "7802", marks=pytest.mark.long),
+        pytest.param("7001", "7805", marks=pytest.mark.long),
+    ],
 )
 async def test_blind_to_an_extension_that_forwards(
     number: str, target: str, forwards: Any, attacked: Any, log: Any
@@ -108,7 +122,7 @@ async def test_blind_to_an_extension_that_forwards(
     assert len(log.named("call.answered")) == 1
 
 
-@pytest.mark.parametrize(("number", "other"), [("7001", "7001"), ("7000", "7001")])
+@pytest.mark.parametrize(("number", "other"), [("7000", "7001"), pytest.param("7001", "7001", marks=pytest.mark.long)])
 async def test_two_agents_joined(
     number: str, other: str, sandbox: Any, service: Any, dial: Any, phone: Any, log: Any
 ) -> None:
@@ -210,7 +224,7 @@ async def never() -> None:
     """A phone's ``hangup`` that does nothing."""
 
 
-@pytest.mark.parametrize(("number", "target"), [("7000", "600"), ("7001", "1002")])
+@pytest.mark.parametrize(("number", "target"), [pytest.param("7000", "600", marks=pytest.mark.long), ("7001", "1002")])
 async def test_a_phone_that_does_not_hang_up_after_its_transfer(
     number: str, target: str, attacked: Any, phone: Any
 ) -> None:

@@ -125,7 +125,7 @@ async def until_shown(asterisk: AsteriskInstance, queue: str, wanted: set[str]) 
 # -- whoever waits, and whatever dialplan ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", ["7901", "7902"])
+@pytest.mark.parametrize("number", ["7902", pytest.param("7901", marks=pytest.mark.long)])
 async def test_who_waits_behind_a_seat_in_a_call_is_sent_on_when_the_model_is_gone(
     number: str, sandbox: Any, service: Any, dial: Any, phone: Any, queue_log: Any, ends_with_people: Any
 ) -> None:

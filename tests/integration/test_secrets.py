@@ -227,12 +227,14 @@ async def test_nothing_of_a_service_that_works_shows_a_secret(
         site.answers["/orders/4711"] = echo
         await call.send_dtmf("1")
         await process.wait_for("tool.failed")
-        await command(search, path, "calls", "--json")
-        await command(search, path, "calls", name)
-        await command(search, path, "whisper", name, "Slowly.")
         away = {"ARIAGENT_API_URL": api, "ARIAGENT_API_TOKEN": anna}
-        await command(search, path, "pause", **away)
-        await command(search, path, "resume", **{**away, "ARIAGENT_API_TOKEN": f"{anna}x"})
+        await asyncio.gather(
+            command(search, path, "calls", "--json"),
+            command(search, path, "calls", name),
+            command(search, path, "whisper", name, "Slowly."),
+            command(search, path, "pause", **away),
+            command(search, path, "resume", **{**away, "ARIAGENT_API_TOKEN": f"{anna}x"}),
+        )
         assert "failed" not in await command(search, path, "check")
         # It connects to the sandbox and says nothing.
         log.entries[:] = [entry for entry in log.entries if entry.logger != "websockets.server"]
@@ -268,7 +270,7 @@ async def complaining(connection: ServerConnection) -> None:
     await connection.close(3000, f"invalid_request_error.invalid_api_key {shown}"[:120])
 
 
-@pytest.mark.parametrize("at_the_door", [True, False])
+@pytest.mark.parametrize("at_the_door", [False, pytest.param(True, marks=pytest.mark.long)])
 async def test_nothing_of_a_model_that_refuses_shows_a_secret(
     at_the_door: bool, search: Search, tree: dict[str, Any], dial: Any, site: Any
 ) -> None:
@@ -349,7 +351,8 @@ async def test_no_refused_password_is_shown(search: Search, tree: dict[str, Any]
     tree["realtime"]["url"] = "ws://127.0.0.1:9/"
     tree["asterisk"]["password"] = search.secret("wrong-ari")
     path = written(search, tree, "ari")
-    async with loud(search, path, "run") as process:
+    async with loud(search, path, "run") as process, asyncio.TaskGroup() as beside:
+        beside.create_task(command(search, path, "check"))
         # It waits for somebody to mend that, and says why to those who may know.
         await process.wait_for("asterisk.waiting")
         _, metrics = await urls(process)
@@ -357,5 +360,4 @@ async def test_no_refused_password_is_shown(search: Search, tree: dict[str, Any]
             search, f"{metrics}/healthz", search.secrets["token-vera"]
         )
     assert "Traceback" not in process.log
-    await command(search, path, "check")
     assert search.leaks() == []

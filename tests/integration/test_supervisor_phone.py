@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,16 @@ import numpy as np
 import pytest
 
 from lab.call_setup import CallRefused, CallState
+from tests.dialplansteps import replaced
 
 pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 30.0
-BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
+QUEUE_FIRST = pytest.mark.parametrize("number", ["7000", pytest.param("7001", marks=pytest.mark.long)])
+DIRECT_FIRST = pytest.mark.parametrize("number", ["7001", pytest.param("7000", marks=pytest.mark.long)])
+"""Both ways; ``make test`` has the first."""
+SOON_NO_ANSWER = "GotoIf($[${ARIAGENT_WAITED} < 10]?wait)"
+"""The service is waited for for a second; on a site for 5."""
 LISTEN, WHISPER, BARGE = "*80", "*81", "*82"
 SUPERVISOR, STRANGER = "1004", "1003"
 AGENT_HZ, CALLER_HZ, SUPERVISOR_HZ = 440.0, 700.0, 1300.0
@@ -141,7 +146,7 @@ def scene(sandbox: Any, service: Any, phone: Any, dial: Any, sound: Any, log: An
 # -- hearing and speaking ----------------------------------------------------------------------------------------------
 
 
-@BOTH_WAYS
+@QUEUE_FIRST
 async def test_who_listens_hears_both_and_is_heard_by_nobody(number: str, scene: Any, log: Any) -> None:
     here = await scene(number)
     supervisor, caller, model = await here.everybody_plays()
@@ -154,7 +159,7 @@ async def test_who_listens_hears_both_and_is_heard_by_nobody(number: str, scene:
     await here.call.hangup()
 
 
-@BOTH_WAYS
+@DIRECT_FIRST
 async def test_a_whisper_is_heard_by_the_agent_alone(number: str, scene: Any, log: Any) -> None:
     here = await scene(number)
     await here.boss.send_dtmf("5")
@@ -172,7 +177,7 @@ async def test_a_whisper_is_heard_by_the_agent_alone(number: str, scene: Any, lo
     await here.call.hangup()
 
 
-@BOTH_WAYS
+@QUEUE_FIRST
 async def test_who_barges_in_is_heard_by_both(number: str, scene: Any, log: Any) -> None:
     here = await scene(number, BARGE, "barge")
     supervisor, caller, model = await here.everybody_plays()
@@ -188,7 +193,7 @@ async def test_who_barges_in_is_heard_by_both(number: str, scene: Any, log: Any)
 # -- moving ------------------------------------------------------------------------------------------------------------
 
 
-@BOTH_WAYS
+@DIRECT_FIRST
 async def test_a_supervisor_takes_a_call_over(number: str, scene: Any, asterisk: Any, log: Any) -> None:
     here = await scene(number)
     await here.boss.send_dtmf("1")
@@ -213,7 +218,7 @@ async def test_a_caller_who_hangs_up_ends_the_call_that_was_taken_over(scene: An
     await here.boss.ended(LIMIT_S)
 
 
-@BOTH_WAYS
+@QUEUE_FIRST
 async def test_a_caller_stays_with_the_agent_when_who_takes_over_is_gone(number: str, scene: Any, log: Any) -> None:
     here = await scene(number)
     await here.call.send_dtmf("9")  # the agent speaks, and ends its sentence before the caller is moved
@@ -229,7 +234,7 @@ async def test_a_caller_stays_with_the_agent_when_who_takes_over_is_gone(number:
     await log.wait("call.ended", count=2)
 
 
-@BOTH_WAYS
+@QUEUE_FIRST
 async def test_a_call_is_moved_to_the_peoples_queue(
     number: str, scene: Any, asterisk: Any, phone: Any, ends_with_people: Any, log: Any
 ) -> None:
@@ -286,6 +291,7 @@ async def test_one_hops_among_the_calls_and_goes_on_to_the_next_when_one_ends(
     await here.listening.wait_loud(time.monotonic())
     await here.boss.send_dtmf("5")
     await log.wait("call.supervised", mode="whisper", call=here.call_id)
+    await codes.set("ARIAGENT_SUPERVISOR_SAY", "no")
     await here.call.hangup()
     await log.wait("call.supervised", mode="whisper", call=second)
     await here.boss.hangup()
@@ -301,10 +307,12 @@ async def test_that_there_is_no_call_is_heard(sandbox: Any, service: Any, phone:
     await boss.ended(LIMIT_S)
 
 
-async def test_that_there_is_no_service_is_heard(phone: Any, dial: Any, codes: Codes) -> None:
-    boss, listening = await dial(WHISPER, await phone(SUPERVISOR))
-    await listening.wait_loud()
-    await boss.ended(LIMIT_S)
+async def test_that_there_is_no_service_is_heard(asterisk: Any, phone: Any, dial: Any, codes: Codes) -> None:
+    wait = "GotoIf($[${ARIAGENT_WAITED} < 50]?wait)"
+    async with replaced(asterisk, "ask@ariagent-supervise", wait, SOON_NO_ANSWER):
+        boss, listening = await dial(WHISPER, await phone(SUPERVISOR))
+        await listening.wait_loud()
+        await boss.ended(LIMIT_S)
 
 
 # -- who may -----------------------------------------------------------------------------------------------------------
@@ -335,14 +343,14 @@ async def refused(dialling: Any) -> None:
     assert ended.status == 403
 
 
-@pytest.mark.parametrize("code", [LISTEN, WHISPER, BARGE])
 async def test_who_is_not_on_the_list_is_refused(
-    code: str, sandbox: Any, service: Any, phone: Any, codes: Codes, log: Any
+    sandbox: Any, service: Any, phone: Any, codes: Codes, log: Any
 ) -> None:
     await service(await sandbox())
-    for user in (STRANGER, "5551000"):
-        await refused(await (await phone(user)).dial(code))
-        await log.wait("supervisor.refused", by=f"phone {user}")
+    for count, code in enumerate((LISTEN, WHISPER, BARGE), 1):
+        for user in (STRANGER, "5551000"):
+            await refused(await (await phone(user)).dial(code))
+            await log.wait("supervisor.refused", count=count, by=f"phone {user}")
 
 
 async def test_without_list_and_pin_everybody_is_refused(phone: Any, codes: Codes) -> None:
@@ -475,13 +483,20 @@ NUMBERS = [
 ]
 
 
+def batched(of: Iterable[Any], size: int = 10) -> Iterator[list[Any]]:
+    """Lists of so many, the last one may be shorter."""
+    rest = iter(of)
+    while some := list(itertools.islice(rest, size)):
+        yield some
+
+
 @pytest.mark.parametrize(
     ("supervisors", "pin"),
     [
         (SUPERVISOR, ""),
-        (f"PJSIP/{SUPERVISOR}", ""),
         (f"PJSIP/{SUPERVISOR}", "471100"),
-        (f"1001&{SUPERVISOR}", "471100"),
+        pytest.param(f"PJSIP/{SUPERVISOR}", "", marks=pytest.mark.long),
+        pytest.param(f"1001&{SUPERVISOR}", "471100", marks=pytest.mark.long),
     ],
 )
 async def test_no_number_passes_the_list(
@@ -493,11 +508,15 @@ async def test_no_number_passes_the_list(
     call, hearing = await dial("7001")
     await hearing.utterance()
     before = len(asterisk.log_path.read_text())
-    for number, code in zip(NUMBERS, itertools.cycle((LISTEN, WHISPER, BARGE))):
+
+    async def is_refused(number: str, code: str) -> None:
         dialling = await (await phone(quote(number, safe=""))).dial(code)
         with pytest.raises(CallRefused) as refusal:
             await dialling.answered(LIMIT_S)
         assert refusal.value.status == 403, repr(number)
+
+    for some in batched(zip(NUMBERS, itertools.cycle((LISTEN, WHISPER, BARGE)))):
+        await asyncio.gather(*(is_refused(*each) for each in some))
     said = asterisk.log_path.read_text()[before:]
     assert [what for what in ("ChanSpy(", "Echo(", "Read(", "Do: next", "600@") if what in said] == []
     assert log.named("call.supervised") == log.named("call.transfer_ordered") == []
@@ -535,10 +554,14 @@ async def test_with_a_pin_alone_every_number_is_asked_for_it(
     call, hearing = await dial("7001")
     await hearing.utterance()
     before = len(asterisk.log_path.read_text())
-    for number in NUMBERS:
+
+    async def is_asked(number: str) -> None:
         boss, _ = await dial(LISTEN, await phone(quote(number, safe="")))
         await dial_tone(boss)
         await boss.hangup()
+
+    for some in batched(NUMBERS):
+        await asyncio.gather(*(is_asked(number) for number in some))
     said = asterisk.log_path.read_text()[before:]
     assert [what for what in ("ChanSpy(", "Echo(", "Do: next", "600@") if what in said] == []
     assert log.named("call.supervised") == []
@@ -555,15 +578,20 @@ async def test_the_key_survives_a_reload_and_is_set_again_where_it_is_lost(
     call, hearing = await dial("7000")
     await hearing.utterance()
     await asterisk.cli("dialplan reload")
+    await codes.set("ARIAGENT_SUPERVISOR_SAY", "no")  # digits would be spoken for seconds
     boss, _ = await dial(LISTEN, await phone(SUPERVISOR))
     await log.wait("call.supervised", mode="listen")
     await boss.hangup()
     await log.wait("call.supervised", mode="leave")
     # `clearglobalvars` does this at a reload: the first question gets no answer, and the service learns of it by that.
     await codes.set("ARIAGENT_KEY", "")
-    boss, _ = await dial(LISTEN, await phone(SUPERVISOR))
-    await log.wait("supervisor.key_missing")
-    await boss.ended(LIMIT_S)
+    async with (
+        replaced(asterisk, "ask@ariagent-supervise", "GotoIf($[${ARIAGENT_WAITED} < 50]?wait)", SOON_NO_ANSWER),
+        replaced(asterisk, "*@ariagent-supervise", "Wait(2)", "Wait(0.5)"),
+    ):
+        boss, _ = await dial(LISTEN, await phone(SUPERVISOR))
+        await log.wait("supervisor.key_missing")
+        await boss.ended(LIMIT_S)
     boss, _ = await dial(LISTEN, await phone(SUPERVISOR))
     await log.wait("call.supervised", mode="listen", count=2)
     await boss.hangup()

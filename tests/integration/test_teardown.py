@@ -25,7 +25,7 @@ pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 20.0
 LONG = "This is a long opening. " * 8
-BOTH_WAYS = pytest.mark.parametrize("number", ["7000", "7001"])
+BOTH_WAYS = pytest.mark.parametrize("number", ["7000", pytest.param("7001", marks=pytest.mark.long)])
 
 # Moments of a call, as requests that are on their way: not done yet, or done and only the answer is missing.
 MOMENTS = {
@@ -95,7 +95,7 @@ async def hung_up(log: Any, count: int = 1) -> Any:
     ("number", "moment", "answer"),
     [
         ("7000", "its media leg is made", True),
-        ("7001", "it is bridged", False),
+        pytest.param("7001", "it is bridged", False, marks=pytest.mark.long),
         ("7001", "it is answered", True),
     ],
 )
@@ -111,7 +111,9 @@ async def test_the_caller_hangs_up_while(number: str, moment: str, answer: bool,
     await hung_up(log)
 
 
-@pytest.mark.parametrize(("number", "fault"), [("7000", "hang"), ("7001", "late_updated:60000")])
+@pytest.mark.parametrize(
+    ("number", "fault"), [("7000", "hang"), pytest.param("7001", "late_updated:60000", marks=pytest.mark.long)]
+)
 async def test_the_caller_hangs_up_while_the_model_connects(number: str, fault: str, stage: Any, log: Any) -> None:
     on = await stage(fault, usable=False)
     call = await on.dial(number)
@@ -153,7 +155,8 @@ async def test_what_asterisk_does_not_let_go_does_not_keep_the_end_back(
 
 
 @pytest.mark.parametrize(
-    ("number", "request_text", "answer"), [("7000", "/continue", False), ("7001", "/continue", True)]
+    ("number", "request_text", "answer"),
+    [pytest.param("7000", "/continue", False, marks=pytest.mark.long), ("7001", "/continue", True)],
 )
 async def test_the_caller_hangs_up_while_we_give_the_call_back(
     number: str, request_text: str, answer: bool, stage: Any, log: Any
@@ -228,7 +231,13 @@ async def test_the_bridge_is_destroyed(stage: Any, log: Any, asterisk: Any, phon
 
 
 @pytest.mark.parametrize(
-    ("number", "channel"), [("7001", "PJSIP/"), ("7000", "PJSIP/"), ("7000", ";1"), ("7000", ";2")]
+    ("number", "channel"),
+    [
+        ("7001", "PJSIP/"),
+        ("7000", ";2"),
+        pytest.param("7000", "PJSIP/", marks=pytest.mark.long),
+        pytest.param("7000", ";1", marks=pytest.mark.long),
+    ],
 )
 async def test_a_channel_of_the_caller_is_hung_up(
     number: str, channel: str, stage: Any, log: Any, asterisk: Any
@@ -257,7 +266,10 @@ async def test_everything_is_hung_up_at_once(stage: Any, log: Any, asterisk: Any
 
 @pytest.mark.parametrize(
     ("number", "moment", "answer"),
-    [("7000", "its bridge is made", True), ("7001", "its media leg is made", False)],
+    [
+        ("7000", "its bridge is made", True),
+        pytest.param("7001", "its media leg is made", False, marks=pytest.mark.long),
+    ],
 )
 async def test_asterisk_answers_too_late_while(
     number: str, moment: str, answer: bool, stage: Any, log: Any, asterisk: Any
@@ -281,7 +293,9 @@ async def test_asterisk_answers_too_late_while(
 
 
 @pytest.mark.parametrize(
-    ("moment", "answer"), [("its media leg is made", False), ("it is answered", True)], ids=["request", "answer"]
+    ("moment", "answer"),
+    [("its media leg is made", False), pytest.param("it is answered", True, marks=pytest.mark.long)],
+    ids=["request", "answer"],
 )
 async def test_the_service_stops_while_a_call(moment: str, answer: bool, stage: Any, log: Any) -> None:
     on = await stage()

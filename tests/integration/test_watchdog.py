@@ -9,7 +9,7 @@ import pytest
 LIMIT_S = 30.0
 
 
-@pytest.mark.parametrize("number", ["7000", "7001"])
+@pytest.mark.parametrize("number", ["7001", pytest.param("7000", marks=pytest.mark.long)])
 async def test_a_caller_of_whom_nothing_comes_any_more_goes_to_people(
     number: str, sandbox: Any, service: Any, phone: Any, dial: Any, log: Any, ends_with_people: Any
 ) -> None:

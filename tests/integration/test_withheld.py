@@ -76,21 +76,18 @@ def watched(sandbox: Any, service: Any, log: Any, tmp_path: Path) -> Any:
     return make
 
 
-@pytest.mark.parametrize(
-    ("number", "presentation"),
-    [("7001", "prohib_not_screened"), ("7000", "prohib_passed_screen"), ("7001", "unavailable")],
-)
-async def test_a_withheld_number_is_nowhere(
-    number: str, presentation: str, through: Any, watched: Any, dial: Any, phone: Any, log: Any
-) -> None:
+async def test_a_withheld_number_is_nowhere(through: Any, watched: Any, dial: Any, phone: Any, log: Any) -> None:
     site = await watched()
-    extension = await through(number, name=NAME, num_pres=presentation)
-    call, hearing = await dial(extension, await phone(NUMBER))
-    await hearing.utterance()
-    started = await log.wait("call.started")
-    assert started["caller"] == "-"
-    assert site.traces(NUMBER, NAME) == []
-    await site.hung_up(call)
+    presentations = ("prohib_not_screened", "prohib_passed_screen", "unavailable")
+    for place, (number, presentation) in enumerate(zip(("7001", "7000", "7001"), presentations, strict=True), 1):
+        extension = await through(number, name=NAME, num_pres=presentation)
+        call, hearing = await dial(extension, await phone(NUMBER))
+        await hearing.utterance()
+        assert (await log.wait("call.started", count=place))["caller"] == "-", presentation
+        assert site.traces(NUMBER, NAME) == [], presentation
+        await call.hangup()
+        await log.wait("call.ended", count=place)
+    site.running.journal.close()
     assert site.traces(NUMBER, NAME) == []
 
 
@@ -108,13 +105,16 @@ PRIVATE = [
 async def test_who_asks_for_privacy_is_nowhere(watched: Any, dial: Any, phone: Any, log: Any) -> None:
     """RFC 3323: of an endpoint without ``trust_id_inbound`` Asterisk tells the number of From as one to show."""
     site = await watched()
+    lines = []
     for place, headers in enumerate(PRIVATE, 1):
-        call, hearing = await dial("7000", await phone(NUMBER, display_name=NAME), headers=headers)
-        await hearing.utterance()
+        lines.append(await dial("7000", await phone(NUMBER, display_name=NAME), headers=headers))
         assert (await log.wait("call.started", count=place))["caller"] == "-", headers
-        assert site.traces(NUMBER, NAME) == []
+        assert site.traces(NUMBER, NAME) == [], headers
+    await asyncio.gather(*(hearing.utterance() for _, hearing in lines))
+    assert site.traces(NUMBER, NAME) == []
+    for call, _ in lines:
         await call.hangup()
-        await log.wait("call.ended", count=place)
+    await log.wait("call.ended", count=len(lines))
 
 
 async def test_who_asks_for_no_privacy_is_shown(watched: Any, dial: Any, phone: Any, log: Any) -> None:
@@ -176,18 +176,16 @@ async def test_a_withheld_name_is_nowhere(through: Any, watched: Any, dial: Any,
     await log.wait("call.ended")
 
 
-@pytest.mark.parametrize(("number", "user"), [("7001", "anonymous%40anonymous.invalid"), ("7000", "Anonymous")])
-async def test_words_that_stand_for_no_number(
-    number: str, user: str, watched: Any, dial: Any, phone: Any, log: Any
-) -> None:
+async def test_words_that_stand_for_no_number(watched: Any, dial: Any, phone: Any, log: Any) -> None:
     site = await watched()
-    call, hearing = await dial(number, await phone(user, display_name=NAME))
-    await hearing.utterance()
-    assert (await log.wait("call.started"))["caller"] == "-"
-    [live] = [each.live() for each in site.running.calls.calls]
-    assert (live.caller_number, live.caller_name) == ("", "")
-    await call.hangup()
-    await log.wait("call.ended")
+    for place, (number, user) in enumerate((("7001", "anonymous%40anonymous.invalid"), ("7000", "Anonymous")), 1):
+        call, hearing = await dial(number, await phone(user, display_name=NAME))
+        await hearing.utterance()
+        assert (await log.wait("call.started", count=place))["caller"] == "-", user
+        [live] = [each.live() for each in site.running.calls.calls]
+        assert (live.caller_number, live.caller_name) == ("", ""), user
+        await call.hangup()
+        await log.wait("call.ended", count=place)
 
 
 async def test_withheld_numbers_count_without_being_shown(

@@ -11,11 +11,12 @@ from lab.soak import Plan, Reading, Report
 
 @pytest.mark.asterisk
 async def test_nothing_is_left_of_calls_hung_up_at_random_moments() -> None:
-    report = await soak.run(40, at_once=20, warm_up=40, longest_s=1.5, seed=7, idle_s=2)
+    report = await soak.run(20, at_once=20, warm_up=40, longest_s=1.5, seed=7, idle_s=1)
     assert report.wrong == [], "\n".join(report.lines)
 
 
 @pytest.mark.asterisk
+@pytest.mark.long
 async def test_conversations_that_come_and_go_are_answered_and_leave_nothing() -> None:
     report = await soak.run_steady(0.2, at_once=4, warm_up=8, seed=3, lives_s=(3.0, 7.0), idle_s=2)
     # Twelve seconds on a busy machine says nothing about how fast it is at its end, nor about memory.
