@@ -195,14 +195,16 @@ async def test_echo_answers_a_warm_transfer_and_the_caller_stays_with_the_agent(
 
 
 @pytest.mark.parametrize("accept", ["1", None])
-async def test_a_beep_is_an_answering_machine(accept: str | None, asks: Any, phone: Any, log: Any, sound: Any) -> None:
+async def test_a_beep_is_an_answering_machine(
+    accept: str | None, asks: Any, phone: Any, log: Any, ear: Any, sound: Any
+) -> None:
     machine = await phone("1002", register=True)
     settings = warm({**BOSS, "accept": accept})
     if accept is None:
         settings["agent"]["speed"] = 0.4  # the beep comes before the agent has said what it is about
     model, call, hearing = await asks("7000", settings, voice="rms")
     incoming = await machine.incoming(LIMIT_S)
-    await incoming.answer()
+    await answers(incoming, ear)  # somebody listens by now
     await incoming.play(np.concatenate([sound.tone(0.4, hz=1000.0, peak=4000), np.zeros(4000, np.int16)]))
     heard = await log.wait("consult.machine_answered", timeout=LIMIT_S)
     assert heard["machine"] == "voicemail"
