@@ -75,7 +75,7 @@ def main() -> None:
     """Entry point of the ``ariagent`` command."""
     named = sys.argv[1:2]
     # A start is nearly all imports, and after a crash callers wait for it. Only the modules of this command are loaded.
-    # What they make stays, so garbage collections would look through it in vain, a tenth of the time.
+    # Garbage collections meanwhile would find nothing to collect, and take a tenth of the time.
     gc.disable()
     app = application(named if named and named[0] in MODULES else MODULES)
     if named == ["run"]:

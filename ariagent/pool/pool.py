@@ -229,7 +229,10 @@ class Pool:
             while commands := self.seats.commands(time.monotonic()):
                 for first in range(0, len(commands), PAUSES_AT_ONCE):
                     together = commands[first : first + PAUSES_AT_ONCE]
-                    if not all(await asyncio.gather(*map(self._set_pause, together))):
+                    unsent = [error for error in await asyncio.gather(*map(self._set_pause, together)) if error]
+                    if unsent:
+                        fields = {"seats": len(unsent), "cause": unsent[0].line}
+                        log.warning("seats.pause_not_sent", extra={"fields": fields})
                         return
                 self._log_done(commands)
             if self.seats.known:
@@ -243,7 +246,8 @@ class Pool:
             fields = {"queues": len(self.queues.names), "seats": len(seats), "paused": sum(s.paused for s in seats)}
             log.info("pool.ready", extra={"fields": fields})
 
-    async def _set_pause(self, command: SetPause) -> bool:
+    async def _set_pause(self, command: SetPause) -> AmiError | None:
+        """Send one pause. Returns the error if Asterisk cannot be asked."""
         try:
             await self._client.action(
                 "QueuePause",
@@ -256,11 +260,10 @@ class Pool:
             log.warning("seat.pause_refused", extra={"fields": {"seat": command.interface, "cause": error.line}})
             self.seats.refused(command, time.monotonic())
         except AmiError as error:
-            log.warning("seats.pause_not_sent", extra={"fields": {"cause": error.line}})
-            return False
+            return error
         else:
             self.seats.applied(command)
-        return True
+        return None
 
     @staticmethod
     def _log_done(commands: list[SetPause]) -> None:

@@ -27,6 +27,7 @@ from ariagent.configfile import load
 from lab.asterisk import AsteriskInstance
 from lab.conf import FEW_SEATS
 from lab.packages import default_lab_dir, ensure_asterisk
+from tests import forked
 
 pytestmark = pytest.mark.asterisk
 
@@ -127,12 +128,11 @@ async def check(write: Callable[..., Path], asterisk: AsteriskInstance) -> Check
     """``await check(model, *options, section={...})``: run the command; nothing may be left of it in Asterisk."""
 
     async def run(model: Any, *options: str, **sections: Any) -> Outcome:
-        process = await start(write(model, **sections), *options)
-        out, err = await asyncio.wait_for(process.communicate(), LIMIT_S)
-        assert process.returncode is not None
+        words = ("check", "-c", str(write(model, **sections)), *options)
+        code, out, err = await forked.ariagent(*words, environment=dict(os.environ), limit_s=LIMIT_S)
         await nothing_left(asterisk)
-        assert "Traceback" not in err.decode()
-        return Outcome(process.returncode, out.decode(), err.decode())
+        assert "Traceback" not in err
+        return Outcome(code, out, err)
 
     return run
 

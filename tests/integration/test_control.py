@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ import yaml
 
 from lab import waiting
 from lab.conf import FEW_SEATS
+from tests import forked
 
 pytestmark = pytest.mark.asterisk
 
@@ -58,17 +58,9 @@ class Api:
 
     async def command(self, *words: str) -> tuple[int, str, str]:
         """Exit code and both outputs of ``ariagent WORDS``."""
-        argv = [sys.executable, "-m", "ariagent", *words, "-c", str(self.settings)]
-        child = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "COLUMNS": "120"},
+        return await forked.ariagent(
+            *words, "-c", str(self.settings), environment={**os.environ, "COLUMNS": "120"}, limit_s=60
         )
-        async with asyncio.timeout(60):
-            out, err = await child.communicate()
-        return child.returncode or 0, out.decode(), err.decode()
 
     @asynccontextmanager
     async def events(self) -> AsyncIterator[Callable[..., Awaitable[Any]]]:

@@ -5,7 +5,6 @@ import asyncio
 import json
 import logging
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 import yaml
 
 from lab.asterisk import AsteriskInstance
+from tests import forked
 
 pytestmark = pytest.mark.asterisk
 
@@ -97,15 +97,12 @@ async def test_where_nobody_is_logged_in_a_message_is_taken_and_can_be_read(
     await log.wait("call.ended")
     file = tmp_path / "messages.yaml"
     file.write_text(yaml.safe_dump({"state_directory": str(running.settings.state_directory)}))
-    command = (sys.executable, "-m", "ariagent", "calls", "-c", str(file), "--messages", "--json")
+    words = ("calls", "-c", str(file), "--messages", "--json")
     found: list[dict[str, Any]] = []
     async with asyncio.timeout(LIMIT_S):
         while not found:  # it is written within half a second
-            listing = await asyncio.create_subprocess_exec(
-                *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=dict(os.environ)
-            )
-            out, err = await listing.communicate()
-            assert listing.returncode == 0, err
+            code, out, err = await forked.ariagent(*words, environment=dict(os.environ))
+            assert code == 0, err
             found = json.loads(out)["messages"]
     (left,) = found
     assert (left["call"], left["caller"], left["number"]) == (taken["call"], "5557777", "5557777")

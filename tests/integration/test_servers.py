@@ -7,7 +7,7 @@ One call each; what is made of each deviation is in ``tests/realtime/test_dialec
 
 import asyncio
 import logging
-import sys
+import os
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -20,6 +20,7 @@ import yaml
 from ariagent.check.model import check_model
 from ariagent.sandbox.faults import Faults
 from lab import waiting
+from tests import forked
 
 pytestmark = pytest.mark.asterisk
 
@@ -193,12 +194,8 @@ async def command(running: Any, directory: Path, *words: str) -> tuple[int, str]
     """Exit code and output of ``ariagent WORDS``."""
     settings = directory / "commands.yaml"
     settings.write_text(yaml.safe_dump({"state_directory": str(running.settings.state_directory)}))
-    argv = [sys.executable, "-m", "ariagent", *words, "-c", str(settings)]
-    child = await asyncio.create_subprocess_exec(
-        *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    out, _ = await asyncio.wait_for(child.communicate(), 60)
-    return child.returncode or 0, out.decode()
+    code, out, err = await forked.ariagent(*words, "-c", str(settings), environment=dict(os.environ), limit_s=60)
+    return code, out + err
 
 
 @pytest.mark.parametrize(("number", "speed"), [("7000", 1), pytest.param("7001", 1.5, marks=pytest.mark.long)])

@@ -48,7 +48,7 @@ async def is_asked_twice_and_told_goodbye(guest: Any) -> None:
     heard = stretches(guest.hearing)
     assert len(heard) == 4
     for (_, before), (begun, _) in itertools.pairwise(heard):
-        assert 0.6 < begun - before < 1.2
+        assert 0.5 < begun - before < 3.0
     # The goodbye was heard whole.
     assert guest.hearing.loud_ms(*heard[-1]) == pytest.approx(MS_PER_LETTER * len(ASKS[-1]), abs=60)
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from ariagent.errors import AsteriskError, ConfigurationError
 from lab import ports
 from lab.asterisk import AsteriskInstance
 from lab.packages import default_lab_dir, ensure_asterisk
+from tests import forked
 
 pytestmark = pytest.mark.asterisk
 
@@ -255,10 +255,7 @@ async def check(folder: Path, name: str, **sections: Any) -> dict[str, tuple[str
     tree = {"audiosocket": {"port": 0}, "realtime": {"url": "ws://127.0.0.1:9", "api_key": "test"}, "http": {"port": 0}}
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump({**tree, "state_directory": str(folder), **sections}))
-    argv = [sys.executable, "-m", "ariagent", "check", "--json", "-c", str(path)]
-    process = await asyncio.create_subprocess_exec(
-        *argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env={**os.environ, "COLUMNS": "200"}
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 4 * LIMIT_S)
-    assert "Traceback" not in err.decode()
+    words, environment = ("check", "--json", "-c", str(path)), {**os.environ, "COLUMNS": "200"}
+    _, out, err = await forked.ariagent(*words, environment=environment, limit_s=4 * LIMIT_S)
+    assert "Traceback" not in err
     return {each["check"]: (each["status"], each["found"]) for each in json.loads(out)["results"]}
