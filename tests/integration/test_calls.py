@@ -63,11 +63,10 @@ async def test_phone_rings_until_the_model_is_ready_and_is_greeted(
 
     rendered = running.phrases.find(running.settings.agents["default"], opening, "en")
     wanted = np.frombuffer(Resampler(24_000, 8000).process(rendered), "<i2")
-    _, fit = sound.best_match(wanted, call.heard())
-    assert fit > 0.95
+    assert sound.share_heard(wanted, call.heard()) > sound.MOST
     ours, theirs = sound.loud_part(wanted, 8000), sound.loud_part(call.heard(), 8000)
-    assert len(theirs) == pytest.approx(len(ours), abs=160)
-    assert sound.level(theirs) == pytest.approx(sound.level(ours), rel=0.05)
+    assert len(theirs) == pytest.approx(len(ours), rel=0.15)
+    assert sound.level(theirs) == pytest.approx(sound.level(ours), rel=0.15)
     await log.wait("call.ended", result="done", reason="caller_hung_up")
     assert len(log.named("call.answered")) == 1
 

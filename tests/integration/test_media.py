@@ -20,7 +20,6 @@ from lab.call import Call
 pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 20.0
-TRIES = 4
 LONG = "This is a long opening that continues while strangers call at the media port."
 
 
@@ -94,18 +93,12 @@ async def test_audio_is_the_same_at_both_ends(
     model_hz = 8000 if "realtime" in settings else 24_000
     assert session.settings["audio"]["input"]["format"].get("rate", 8000) == model_hz
     sent = words(1.0)
-    # A busy machine loses packets, and both say it again; what is converted wrongly never fits.
-    for count in range(1, TRIES + 1):
-        await call.play(sent)
-        await session.wait_sent("input_audio_buffer.speech_stopped", LIMIT_S, count=count)
-        await hearing.utterance(hearing.spoke_until(), quiet_s=0.6)
-        _, at_model = sound.best_match(sent, at_8k(sound.appended(session), model_hz))
-        heard, said = call.heard(), sound.said(session)
-        at_phone = max(sound.best_match(at_8k(pcm, said_hz), heard)[1] for pcm, said_hz in said)
-        if min(at_model, at_phone) > 0.97:
-            break
-    assert at_model > 0.97
-    assert at_phone > 0.97
+    await call.play(sent)
+    await session.wait_sent("input_audio_buffer.speech_stopped", LIMIT_S)
+    await hearing.utterance(hearing.spoke_until(), quiet_s=0.6)
+    assert sound.share_heard(sent, at_8k(sound.appended(session), model_hz)) > sound.MOST
+    said, said_hz = sound.said(session)[0]
+    assert sound.share_heard(at_8k(said, said_hz), call.heard()) > sound.MOST
     await call.hangup()
 
 
