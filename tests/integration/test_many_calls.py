@@ -90,7 +90,7 @@ async def test_twenty_phones_at_once_are_all_greeted_to_the_end(
     assert running.metrics.registry.get_sample_value("ariagent_calls_active") == CALLS
     heard = await asyncio.gather(*(hearing.utterance(quiet_s=0.5) for hearing in ears))
     for (first, last), hearing in zip(heard, ears, strict=True):
-        # To its end. On a machine that runs other tests some frames are lost or late; `make bench` measures the spacing.
+        # To its end. A machine that runs other tests loses some frames; `make bench` measures the spacing.
         whole_ms = MS_PER_LETTER * len(opening)
         assert sound.MOST * whole_ms < hearing.loud_ms(first, last) < whole_ms + 60
         span_ms = len(sound.loud_part(hearing.call.heard(), 8000)) / 8
