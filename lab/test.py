@@ -21,7 +21,7 @@ from lab.processes import CHECKOUT
 SHORT = "not rehearsal and not chaos and not noise and not sites and not deb and not long"
 """The marker expression of the short tests."""
 CALLS = ("tests/integration", "tests/chaos", "tests/soak", "tests/sites", "tests/lab")
-NICE = 19
+NICE = 10
 """Steps by which the units' priority is lower: the calls get the processor when they need it."""
 
 
@@ -45,8 +45,8 @@ class Group:
 
 
 GROUPS = (
-    Group("calls", workers=8, budget_s=270, paths=CALLS),
-    Group("units", workers=3, budget_s=270, paths=("tests",), without=CALLS, nice=NICE),
+    Group("calls", workers=10, budget_s=270, paths=CALLS),
+    Group("units", workers=4, budget_s=270, paths=("tests",), without=CALLS, nice=NICE),
 )
 
 

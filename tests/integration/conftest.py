@@ -153,7 +153,9 @@ class LogBook(logging.Handler):
         assert odd == {}
         bad = ("call.fault", "call.release_failed", "call.return_failed", "call.hangup_failed", "media.endpoint_fault")
         faults = [e for e in self.entries if e.traceback or e.event in bad or (e.logger == "asyncio" and e.level >= 40)]
-        assert faults == []
+        # The test's own model: a service that stopped while it connected.
+        own = ("websockets.server", "opening handshake failed")
+        assert [e for e in faults if (e.logger, e.event) != own] == []
 
 
 class QueueLog:

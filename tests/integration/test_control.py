@@ -360,7 +360,7 @@ async def test_a_transfer_that_cannot_be_made_is_told_and_the_agent_goes_on(
     status, refused = await api.ask("POST", f"calls/{call_id}/transfer", queue="support", wait_s=30)
     assert (status, refused["error"]) == (502, "not_transferred")
     await hearing.utterance(after)
-    assert [entry["said"] for entry in log.named("turn.agent")][-1] == "I am sorry, that did not work."
+    await log.wait("turn.agent", said="I am sorry, that did not work.")
     assert (await api.only_call())["state"] == "talking"
     between.refusing = False
     await until(lambda: running.pool.settled.is_set(), "the connection to be back")

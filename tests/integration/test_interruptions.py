@@ -133,6 +133,7 @@ async def test_a_caller_who_agrees_does_not_end_the_reply(bench: NoiseBench, wor
     await calmly(lambda: bench.replies(None, count=2, rounds=1, say=words), check)
 
 
+@LONG_ONE
 async def test_the_agents_own_voice_does_not_cut_it_off(bench: NoiseBench) -> None:
     """It comes back from the phone 150 ms later, 20 dB weaker."""
     await calmly(lambda: bench.replies(None, count=2, rounds=1, echo_db=-20), lambda seen: whole(seen, 2))

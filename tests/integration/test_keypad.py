@@ -13,7 +13,8 @@ pytestmark = pytest.mark.asterisk
 
 LIMIT_S = 20.0
 SCENARIO = Path(__file__).parent / "scenarios" / "features.yaml"
-KEYPAD = {"pause_ms": 300, "actions": {"0": "person", "*9": "end_call", "*1": "ignore"}}
+KEYPAD = {"pause_ms": 1000, "actions": {"0": "person", "*9": "end_call", "*1": "ignore"}}
+"""A busy machine sends a key late."""
 
 
 AGENT = {"opening": "Hi.", "keypad": KEYPAD, "instructions": "You talk to [{caller.number}]."}

@@ -76,6 +76,7 @@ async def test_twenty_calls_of_sipp_are_answered_talk_and_end(
         assert session.appended_ms > 3000
 
 
+@pytest.mark.long
 async def test_twenty_phones_at_once_are_all_greeted_to_the_end(
     sandbox: Any, service: Any, phone: Any, ear: Any, sound: Any, log: Any
 ) -> None:

@@ -91,9 +91,10 @@ class Scene:
     async def everybody_plays(self) -> tuple[set[float], set[float], set[float]]:
         """Supervisor, caller and agent are heard one after another: what supervisor, caller and model heard of it."""
         began = len(self.boss.heard()), len(self.call.heard()), len(self.sound.appended(self.session))
-        for who, hz in ((self.boss, SUPERVISOR_HZ), (self.call, CALLER_HZ)):
-            await who.play(self.sound.tone(0.6, hz=hz))
-            await self.hearing.wait_quiet(0.6)
+        await self.boss.play(self.sound.tone(0.6, hz=SUPERVISOR_HZ))
+        await self.hearing.wait_quiet(0.6)
+        await self.call.play(self.sound.tone(0.6, hz=CALLER_HZ))
+        await self.hearing.utterance(self.hearing.spoke_until(), quiet_s=0.6)
         await self.listening.wait_quiet()
         heard = (
             (self.boss.heard()[began[0] :], 8000),

@@ -87,6 +87,7 @@ def test_the_labs_asterisk_is_found_again_without_a_word() -> None:
     assert (first.data_dir / "rest-api" / "channels.json").exists()
 
 
+@pytest.mark.long
 @can_fetch
 def test_fetching_survives_a_cut_off_run_and_two_processes_at_once(tmp_path: Path) -> None:
     lab = tmp_path / "lab"

@@ -13,6 +13,7 @@ def test_the_moment_is_when_calls_can_come_in() -> None:
     assert startup._ready(CHECKOUT) == b" service.accepting_calls"
 
 
+@pytest.mark.long
 @pytest.mark.asterisk
 async def test_it_starts_each_in_turn(tmp_path: Path) -> None:
     found = await startup.measure({"one": CHECKOUT, "same": CHECKOUT}, tmp_path, 1)

@@ -165,6 +165,7 @@ routes: [{agent: desk}]
 """
 
 
+@pytest.mark.long
 def test_up_with_a_model_that_cannot_be_used_then_with_settings_of_ones_own(
     lab: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

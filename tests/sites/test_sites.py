@@ -9,7 +9,7 @@ import pytest
 
 from lab import environment
 from tests.sites.conftest import Heard, SiteUnderTest, difference, service
-from tests.sites.shapes import COMPANY, DEBIAN, SHAPES, UPSTREAM, Shape
+from tests.sites.shapes import COMPANY, SHAPES, UPSTREAM, Shape
 
 pytestmark = pytest.mark.asterisk
 
@@ -81,10 +81,8 @@ async def test_a_service_on_another_machine_is_let_in_and_others_are_not(make_si
     assert not await lets_in(site, "127.0.0.9")
 
 
-@pytest.mark.parametrize(
-    "shape",
-    [pytest.param(shape, marks=() if shape is DEBIAN else pytest.mark.sites, id=shape.name) for shape in SHAPES],
-)
+@pytest.mark.sites
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
 async def test_installed_called_broken_and_taken_out(make_site: Any, shape: Shape) -> None:
     site: SiteUnderTest = await make_site(shape)
     shutil.copytree(site.etc, site.root / "etc.before", symlinks=True)
