@@ -21,9 +21,9 @@ setup: $(STAMP) ## create .venv and fetch what the lab needs (Asterisk, flite, s
 demo: $(STAMP) ## hold a conversation through a real Asterisk, offline, and print it; VERBOSE=1 for what was understood
 	@$(LAB) demo $(if $(VERBOSE),--verbose)
 
-test: setup ## run the short tests: units, and calls through a real Asterisk; one of each kind of the longer ones
+test: setup ## run the short tests: units, and calls through a real Asterisk; one of each kind; CALM=1 on a busy machine
 	@PYTHONPATH=. $(PYTHON) tests/sandbox/js/fetch.py || echo "so tests/sandbox/test_js_sdk.py is skipped"
-	@$(LAB) test
+	@$(LAB) test $(if $(CALM),--calm)
 
 test-all: test long sites rehearsals noise transfers chaos ## run every test, a small soak and a small bench: an hour
 	@$(LAB) soak 60

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.processes import CHECKOUT
@@ -65,13 +65,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the groups; 1 if a test failed in one of them."""
     parser = argparse.ArgumentParser(prog="python -m lab test", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", choices=[group.name for group in GROUPS], help="run this group alone")
+    parser.add_argument("--calm", action="store_true", help="one group after the other, with half of the workers")
     parser.epilog = "All other options and arguments are pytest's."
     options, rest = parser.parse_known_args(argv)
     chosen = [group for group in GROUPS if options.only in (None, group.name)]
     began = time.monotonic()
-    running = [_start(group, rest, shown=group is chosen[0]) for group in chosen]
+    running: list[Running] = []
     try:
-        _wait(running, began)
+        if options.calm:
+            for group in chosen:
+                running.append(_start(replace(group, workers=group.workers // 2), rest, shown=True))
+                _wait(running, time.monotonic())
+        else:
+            running += [_start(group, rest, shown=group is chosen[0]) for group in chosen]
+            _wait(running, began)
     except KeyboardInterrupt:
         # The terminal has told the groups too. They end what they started.
         _wait(running, began)

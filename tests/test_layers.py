@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import ariagent
+from tests.parsing import parsed
 
 ROOT = Path(ariagent.__file__).parent
 
@@ -201,7 +202,7 @@ def modules() -> tuple[str, ...]:
 @functools.cache
 def source(module: str) -> ast.Module:
     path = ROOT.parent.joinpath(*module.split("."))
-    return ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text())
+    return parsed((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text())
 
 
 @functools.cache

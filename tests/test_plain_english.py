@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.parsing import parsed
+
 ROOT = Path(__file__).parents[1]
 CODE = ("ariagent", "lab", "tests")
 FILES = ("dialplan", "asterisk", "lab", "packaging")
@@ -61,7 +63,7 @@ def texts(path: Path) -> list[tuple[int, str, bool]]:
     """Every text of a module, as line, text, and whether it is a docstring or the beginning of a comment."""
     source = path.read_text()
     listed, descriptions, quoted = [], set(), set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Expr):
             descriptions.add(id(node.value))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:

@@ -15,6 +15,7 @@ from ariagent.check.discretion import FREE, NUMBERS, SHOWN, WORDS, Discretion
 from ariagent.config import Settings
 from ariagent.records.events import KINDS, private_fields, word_fields
 from ariagent.redaction import HIDDEN
+from tests.parsing import parsed
 
 KEY = "a-key-of-the-site"
 discreet = Discretion([KEY, "abcd"])
@@ -154,7 +155,7 @@ def logged_fields() -> set[str]:
     for path in root.rglob("*.py"):
         if path.relative_to(root).parts[0] == "sandbox":
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in EVENTS:
                 found |= {keyword.arg for keyword in node.keywords if keyword.arg}
             if isinstance(node, ast.Dict):

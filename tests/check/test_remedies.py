@@ -17,6 +17,7 @@ from pydantic import BaseModel
 import ariagent
 from ariagent.cli import application
 from ariagent.config import Settings
+from tests.parsing import parsed
 
 ROOT = Path(ariagent.__file__).parent
 NOT_INSTALLED = ("sandbox", "templates")
@@ -60,7 +61,7 @@ file they say that all is well, and at the next restart Asterisk has no dialplan
 
 def texts(source: str) -> Iterator[tuple[int, str]]:
     """Every text of a module but docstrings, with its line; what is filled in is ``{}``."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     passed: set[int] = set()
     for node in ast.walk(tree):
         for statement in getattr(node, "body", None) or () if not isinstance(node, ast.Lambda | ast.IfExp) else ():

@@ -11,7 +11,7 @@ BOTH_WAYS = pytest.mark.parametrize("number", ["7000", pytest.param("7001", mark
 SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
 DESTINATIONS = {
     "warm": {"queue": "support", "description": "the service desk", "timeout_s": 30, "kind": "warm"},
-    "warm_nobody": {"queue": "support", "description": "nobody answers there", "timeout_s": 2, "kind": "warm"},
+    "warm_nobody": {"queue": "support", "description": "nobody answers there", "timeout_s": 5, "kind": "warm"},
 }
 AGENT = {"handoff": list(DESTINATIONS), "transcription": None}
 

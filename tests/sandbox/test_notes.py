@@ -20,6 +20,7 @@ from ariagent.errors import ConfigurationError
 from ariagent.sandbox.notes import BY_NAME, KINDS, PREFIX, kind_of
 from ariagent.sandbox.scenario import Say, Situation
 from ariagent.sandbox.scenario_file import load_scenario, parse_scenario
+from tests.parsing import parsed
 
 ROOT = Path(ariagent.__file__).parent
 DOCS = ROOT.parent / "docs" / "sandbox.md"
@@ -92,7 +93,7 @@ def test_no_note_is_missing_here() -> None:
         (path.relative_to(ROOT).as_posix(), node.value)
         for path in ROOT.rglob("*.py")
         if "sandbox" not in path.parts
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(f"{PREFIX} ")
     }
     places, literals = {place for place, _ in found}, {text for _, text in found}
