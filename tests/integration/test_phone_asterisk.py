@@ -306,6 +306,8 @@ async def test_attended_transfer_connects_the_two_far_ends(make_phone: MakePhone
     third = await human_agent.incoming(LIMIT_S)
     await third.answer()
     await second.answered(LIMIT_S)
+    await talk_until_heard(second, third)
+    await talk_until_heard(third, second)
     assert await first.refer_attended(second) == 200
     await first.ended(LIMIT_S)
     await second.ended(LIMIT_S)
