@@ -124,10 +124,11 @@ class Pool:
         now = time.monotonic()
         self.queues.handle(event, now)
         self.seats.handle(event, now)
-        if self.seats.due(now):
-            self._changed()
-        elif (deadline := self.seats.next_deadline()) is not None and deadline < self._looks_at:
-            self._wake.set()
+        if (deadline := self.seats.next_deadline()) is not None:
+            if deadline <= now:
+                self._changed()
+            elif deadline < self._looks_at:
+                self._wake.set()
         if self.seats.known:
             self._tell_invalid()
         elif self.seats.unplaced:

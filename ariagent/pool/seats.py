@@ -360,7 +360,8 @@ class Seats:
 
     def due(self, now: float) -> bool:
         """Whether ``commands`` would return something now."""
-        return self.known and any(self._change(key, seat, now) is not None for key, seat in self._seats.items())
+        deadline = self.next_deadline()
+        return deadline is not None and deadline <= now
 
     def applied(self, command: SetPause) -> None:
         """Asterisk has carried out the command. Its event follows a moment later."""
@@ -381,8 +382,8 @@ class Seats:
         """The time at which ``commands`` returns something without a further event; None: never."""
         if not self.known:
             return None
-        ahead = (seat for key, seat in self._seats.items() if self._change(key, seat, math.inf) is not None)
-        return min((self._due(seat) for seat in ahead), default=None)
+        changes = ((key, seat, self._change(key, seat, math.inf)) for key, seat in self._seats.items())
+        return min((self._due(key, seat, *change) for key, seat, change in changes if change is not None), default=None)
 
     def view(self) -> list[SeatView]:
         """All seats, sorted by queue and number."""
@@ -474,10 +475,10 @@ class Seats:
             return True
         return seat.talks and reason in LASTING
 
-    @staticmethod
-    def _due(seat: _Seat) -> float:
-        auto_paused = seat.paused and seat.reason == AUTO_PAUSE
-        return max(seat.not_before, seat.lift_at if auto_paused else 0.0)
+    def _due(self, key: tuple[str, str], seat: _Seat, pause: bool, reason: str) -> float:
+        """The time from which this change of a seat is due."""
+        waits = not pause and reason == AUTO_PAUSE and key not in self._resumed
+        return max(seat.not_before, seat.lift_at if waits else 0.0)
 
     def _numbered(self, number: str | None) -> dict[tuple[str, str], _Seat]:
         return {key: seat for key, seat in self._seats.items() if number in (None, seat.number)}

@@ -118,6 +118,18 @@ async def test_a_seat_whose_pause_asterisk_refuses_is_tried_again_and_the_others
 
 
 @virtual_time
+async def test_sixty_seats_are_paused_without_sixty_waits_for_an_answer(member: Any) -> None:
+    asterisk = MemoryQueues(*(member("support", f"Local/{n:02}@ariagent-seat/nm") for n in range(60)))
+    async with running(asterisk) as pool:
+        asterisk.takes_s["QueuePause"] = 1.0
+        pool.pause()
+        await passes(1.5)
+        assert asterisk.paused() == {f"{n:02}": MANUAL for n in range(60)}
+        assert all(seat.paused for seat in pool.seats.view())
+        assert pool.settled.is_set()
+
+
+@virtual_time
 async def test_pauses_of_the_time_without_a_connection_are_made_when_it_is_back(
     asterisk: MemoryQueues, told: Any
 ) -> None:
