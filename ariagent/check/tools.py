@@ -86,9 +86,8 @@ def _server(host: str) -> Peer:
 
 
 def _plugins(settings: Settings) -> Iterator[Result]:
-    names = dict.fromkeys(name for agent in settings.agents.values() for name in agent.tools)
-    elsewhere = [name for name in names if name not in settings.tools]
-    points = plugins.installed() if elsewhere else {}
+    elsewhere = [name for name in settings.tools_of_agents if name not in settings.tools]
+    points = plugins.installed(elsewhere)
     for name in elsewhere:
         if name not in points:
             remedy = f"Add it to tools, or install a package with this entry point in the group {plugins.GROUP}"

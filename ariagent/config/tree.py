@@ -107,6 +107,11 @@ class Settings(Section):
         return {**data, "hours": {name: placed(each) for name, each in hours.items()}}
 
     @property
+    def tools_of_agents(self) -> list[str]:
+        """Names of the tools that agents have, each once. ``tools`` describes some, entry points the others."""
+        return list(dict.fromkeys(name for agent in self.agents.values() for name in agent.tools))
+
+    @property
     def zone(self) -> ZoneInfo | None:
         """The site's time zone; None: the machine's."""
         if self.timezone is not None:

@@ -18,7 +18,7 @@ Problem = tuple[KeyPath, str]
 
 def problems(settings: Settings) -> Iterator[Problem]:
     """Tools that no call could use. Python entry points are looked up, but not loaded."""
-    points = plugins.installed()
+    points = plugins.installed([*settings.tools, *settings.tools_of_agents])
     for name, tool in settings.tools.items():
         if name in BUILTIN_TOOLS:
             yield ("tools", name), "is one of ariagent's own functions; choose another name"

@@ -5,7 +5,7 @@ is a ``Tool``. Only those that an agent names are loaded.
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, runtime_checkable
@@ -75,9 +75,12 @@ class Tool(Protocol):
         """
 
 
-def installed() -> Mapping[str, EntryPoint]:
-    """The entry points of this environment, by name. Nothing of theirs is loaded."""
-    return {point.name: point for point in entry_points(group=GROUP)}
+def installed(names: Collection[str]) -> Mapping[str, EntryPoint]:
+    """The entry points of this environment, by name; none if nobody asks for ``names`` of tools.
+
+    Nothing of theirs is loaded. To find them takes the metadata of every package.
+    """
+    return {point.name: point for point in entry_points(group=GROUP)} if names else {}
 
 
 def load(point: EntryPoint) -> Tool:

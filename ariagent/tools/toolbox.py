@@ -65,9 +65,8 @@ class Toolbox:
         self._gate = Gate(settings.outbound.per_host)
         self._tools: dict[str, _Ready] = {}
         self._abandoned: set[asyncio.Task[Any]] = set()
-        names = dict.fromkeys(name for agent in settings.agents.values() for name in agent.tools)
-        points = plugins.installed() if names else {}  # reads the metadata of every package
-        for name in names:
+        points = plugins.installed(settings.tools_of_agents)
+        for name in settings.tools_of_agents:
             source: HttpToolSettings | Tool | None = settings.tools.get(name)
             if name in points:
                 if source is not None:

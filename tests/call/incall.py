@@ -657,7 +657,7 @@ class Model:
         return self.number
 
 
-_installed = functools.cache(plugins.installed)
+_installed = functools.cache(lambda: plugins.installed(["order"]))
 """To look for them takes longer than many a call here."""
 
 
@@ -665,7 +665,7 @@ class Tools(Toolbox):
     """The site's tools: each is over when ``go_on`` is set."""
 
     def __init__(self, settings: Settings) -> None:
-        with mock.patch.object(plugins, "installed", _installed):
+        with mock.patch.object(plugins, "installed", return_value=_installed()):
             super().__init__(settings)
         self.go_on = asyncio.Event()
         self.running = 0

@@ -47,7 +47,7 @@ class TestLoading:
     @pytest.mark.parametrize("value", ["site_tools:weather", "site_tools:Weather"])
     def test_an_object_or_a_class(self, install: Install, value: str) -> None:
         install(GOOD, f"weather = {value}")
-        tool = plugins.load(plugins.installed()["weather"])
+        tool = plugins.load(plugins.installed(["weather"])["weather"])
         assert isinstance(tool, plugins.Tool)
         assert (tool.name, plugins.timeout_of(tool), plugins.waiting_prompt_of(tool)) == ("weather", 10.0, "tone")
 
@@ -63,12 +63,12 @@ class TestLoading:
             """,
             "hours = site_tools:hours",
         )
-        tool = plugins.load(plugins.installed()["hours"])
+        tool = plugins.load(plugins.installed(["hours"])["hours"])
         assert (plugins.timeout_of(tool), plugins.waiting_prompt_of(tool)) == (2.0, None)
 
     def test_nothing_is_loaded_by_looking(self, install: Install) -> None:
         install("raise SystemExit('loaded')", "weather = site_tools:weather")
-        assert "weather" in plugins.installed()
+        assert "weather" in plugins.installed(["weather"])
         assert "site_tools" not in sys.modules
 
     @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ class TestLoading:
         assert code != GOOD
         install(code, "weather = site_tools:weather")
         with pytest.raises(ConfigurationError) as caught:
-            plugins.load(plugins.installed()["weather"])
+            plugins.load(plugins.installed(["weather"])["weather"])
         assert "weather = site_tools:weather" in str(caught.value)
         assert "site-tools" in str(caught.value)
         assert words in str(caught.value)
