@@ -94,7 +94,7 @@ newest: $(STAMP) ## test with the newest releases that pyproject.toml allows, no
 	@.ci/venv .lab/newest
 	@.lab/newest/bin/python -m pip install -qq --disable-pip-version-check --upgrade --upgrade-strategy eager --editable '.[dev]'
 	@.lab/newest/bin/python -m pip freeze --exclude-editable >.lab/newest.txt
-	@.lab/newest/bin/python -m pytest -q -n 2 -m "not asterisk and not deb and not long" $(addprefix --ignore=tests/,integration lab chaos soak sites)
+	@.lab/newest/bin/python -m lab test --only units -q
 
 lab-up: $(STAMP) ## start Asterisk, the sandbox and the service; SETTINGS=my.yaml SCENARIO=mine.yaml for your own
 	@$(LAB) up $(if $(SETTINGS),--settings '$(SETTINGS)') $(if $(SCENARIO),--scenario '$(SCENARIO)')

@@ -132,18 +132,23 @@ async def _run(*arguments: str) -> str:
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "COLUMNS": str(COLUMNS - 1), "FORCE_COLOR": "1", "TERM": "xterm-256color"},
     )
+    output, _ = await _ended(process, " ".join(arguments))
+    if process.returncode:
+        raise AriagentError(f"{' '.join(arguments)} ended with {process.returncode}:\n{output.decode()[-2000:]}")
+    return output.decode()
+
+
+async def _ended(process: asyncio.subprocess.Process, name: str) -> tuple[bytes, bytes]:
+    """Both outputs of a program that has ended. Raises AriagentError if it does not end in time."""
     try:
         async with asyncio.timeout(COMMAND_LIMIT_S):
-            output, _ = await process.communicate()
+            return await process.communicate()
     except TimeoutError:
-        raise AriagentError(f"{' '.join(arguments)} did not end within {COMMAND_LIMIT_S:.0f} s") from None
+        raise AriagentError(f"{name} did not end within {COMMAND_LIMIT_S:.0f} s") from None
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    if process.returncode:
-        raise AriagentError(f"{' '.join(arguments)} ended with {process.returncode}:\n{output.decode()[-2000:]}")
-    return output.decode()
 
 
 def draw(output: str, title: str, path: Path) -> None:
@@ -178,12 +183,6 @@ async def screenshot(page: Path, path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         browser, *options, page.absolute().as_uri(), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )
-    try:
-        async with asyncio.timeout(COMMAND_LIMIT_S):
-            _, errors = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    _, errors = await _ended(process, browser)
     if process.returncode or not path.is_file():
         raise AriagentError(f"{browser} made no picture: {errors.decode(errors='replace')[-500:]}")

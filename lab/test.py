@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lab.processes import CHECKOUT
@@ -58,6 +58,7 @@ class Running:
     process: subprocess.Popen[bytes]
     log: Path | None
     """Its output, if it does not go to the terminal."""
+    began: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
 
 
@@ -72,16 +73,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     running: list[Running] = []
     try:
-        if options.calm:
-            for group in chosen:
-                running.append(_start(replace(group, workers=group.workers // 2), rest, shown=True))
-                _wait(running, time.monotonic())
-        else:
-            running += [_start(group, rest, shown=group is chosen[0]) for group in chosen]
-            _wait(running, began)
+        for group in chosen:
+            if options.calm:
+                _wait(running)
+                group = replace(group, workers=group.workers // 2)
+            running.append(_start(group, rest, shown=options.calm or not running))
+        _wait(running)
     except KeyboardInterrupt:
         # The terminal has told the groups too. They end what they started.
-        _wait(running, began)
+        _wait(running)
         return 130
     return _report(running, time.monotonic() - began)
 
@@ -98,14 +98,14 @@ def _start(group: Group, rest: Sequence[str], *, shown: bool) -> Running:
     return Running(group, process, log)
 
 
-def _wait(running: Sequence[Running], began: float) -> None:
+def _wait(running: Sequence[Running]) -> None:
     """Wait for all of them."""
     left = {each.process.pid: each for each in running if each.process.returncode is None}
     while left:
         pid, status = os.wait()
         if (each := left.pop(pid, None)) is not None:
             each.process.returncode = os.waitstatus_to_exitcode(status)
-            each.seconds = time.monotonic() - began
+            each.seconds = time.monotonic() - each.began
 
 
 def _report(running: Sequence[Running], seconds: float) -> int:
