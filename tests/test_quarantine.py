@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.parsing import parsed
+
 ROOT = Path(__file__).parents[1]
 LONGEST = timedelta(days=30)
 FLAKY = """
@@ -74,7 +76,7 @@ def test_without_quarantined_tests_the_run_says_so(tmp_path: Path) -> None:
 
 def complaints(text: str, today: date) -> Iterator[str]:
     """The faults of the quarantined tests of a file."""
-    tree = ast.parse(text)
+    tree = parsed(text)
     called = {call.func: call for call in ast.walk(tree) if isinstance(call, ast.Call)}
     for node in ast.walk(tree):
         if not isinstance(node, ast.Attribute) or node.attr != "quarantined":

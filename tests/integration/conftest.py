@@ -46,10 +46,6 @@ LIMIT_S = 20.0
 """For what must happen, on a busy machine."""
 LOUD = 1500
 QUIET_S = 0.3
-QUIET_LEVEL = 300.0
-"""RMS of samples that are hardly heard."""
-MOST = 0.7
-"""The share of audio that has to arrive on a machine that runs other tests, too; ``make bench`` wants all of it."""
 SCENARIOS = Path(__file__).parent / "scenarios"
 AGENT = {
     "opening": "Good day.",
@@ -549,7 +545,10 @@ Samples = NDArray[np.int16]
 class Sound:
     """Making and judging 16-bit mono samples."""
 
-    MOST = MOST
+    QUIET_LEVEL = 300.0
+    """RMS of samples that are hardly heard."""
+    MOST = 0.7
+    """The share of audio that has to arrive on a machine that runs other tests, too; ``make bench`` wants all of it."""
 
     @staticmethod
     def tone(seconds: float, hz: float = 700.0, rate_hz: int = 8000, peak: int = 9000) -> Samples:
@@ -582,12 +581,17 @@ class Sound:
         return float(np.sqrt(np.mean(pcm.astype(float) ** 2)))
 
     @staticmethod
-    def best_match(wanted: Samples, heard: Samples) -> tuple[int, float]:
+    def _products(wanted: NDArray[np.float64], heard: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The inner product of ``wanted`` with the stretch of ``heard`` that begins at each sample."""
+        size = 1 << int(np.ceil(np.log2(len(wanted) + len(heard))))
+        spectrum = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(wanted, size))
+        return np.fft.irfft(spectrum, size)[: len(heard)]
+
+    @classmethod
+    def best_match(cls, wanted: Samples, heard: Samples) -> tuple[int, float]:
         """Where in ``heard`` ``wanted`` fits best (in samples), and the correlation coefficient there."""
         a, b = wanted.astype(float), heard.astype(float)
-        size = 1 << int(np.ceil(np.log2(len(a) + len(b))))
-        spectrum = np.fft.rfft(b, size) * np.conj(np.fft.rfft(a, size))
-        at = int(np.argmax(np.fft.irfft(spectrum, size)[: len(b)]))
+        at = int(np.argmax(cls._products(a, b)))
         part = b[at : at + len(a)]
         fit = np.dot(a[: len(part)], part) / (np.linalg.norm(a) * np.linalg.norm(part) + 1e-9)
         return at, float(fit)
@@ -597,21 +601,17 @@ class Sound:
         """The share of the loud blocks of ``wanted`` (150 ms at 8 kHz) that are in ``heard``. Audio that was converted
         wrongly has none; packets that a busy machine loses cost the blocks they are in."""
         starts = range(0, len(wanted) - block + 1, block)
-        blocks = [part for part in (wanted[at : at + block] for at in starts) if cls.level(part) > QUIET_LEVEL]
+        blocks = [part for part in (wanted[at : at + block] for at in starts) if cls.level(part) > cls.QUIET_LEVEL]
         assert blocks, "nothing is loud"
         b = heard.astype(float)
         # The energy of each stretch of ``heard``: loud ones elsewhere must not hide a quiet block's place.
         sums = np.concatenate([[0.0], np.cumsum(b * b)])
         energy = np.sqrt(sums[block:] - sums[:-block]) + 1.0
-        size = 1 << int(np.ceil(np.log2(len(b) + block)))
-        spectrum = np.fft.rfft(b, size)
 
-        def fit(part: Samples) -> float:
-            a = part.astype(float)
-            products = np.fft.irfft(spectrum * np.conj(np.fft.rfft(a, size)), size)[: len(energy)]
-            return float(np.max(products / energy) / np.linalg.norm(a))
+        def fit(part: NDArray[np.float64]) -> float:
+            return float(np.max(cls._products(part, b)[: len(energy)] / energy) / np.linalg.norm(part))
 
-        return sum(fit(part) > 0.95 for part in blocks) / len(blocks)
+        return sum(fit(part.astype(float)) > 0.95 for part in blocks) / len(blocks)
 
     @staticmethod
     def appended(session: SandboxSession) -> Samples:

@@ -21,6 +21,7 @@ from lab.sip import (
     parse,
     split_list,
 )
+from tests.parsing import parsed
 
 INVITE = (
     b"INVITE sip:bob@192.0.2.4 SIP/2.0\r\n"
@@ -222,7 +223,7 @@ def test_unknown_algorithm_is_not_usable() -> None:
 def test_core_module_imports_no_io_and_no_clock(module: str) -> None:
     source = (Path(lab.__file__).parent / f"{module}.py").read_text()
     imported = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Import):
             imported |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
