@@ -40,6 +40,8 @@ QUIET_MS = 300
 """Milliseconds of silence that end a short sound."""
 JUDGE_EVERY_S = 0.02
 """Seconds between two looks at a sound that is not judged yet."""
+THRESHOLD_EVERY_S = 0.1
+"""Seconds for which a threshold holds that comes from the last 8 s: in this time the background hardly changes."""
 LONGEST_PAUSE_S = 0.9
 """Seconds of pause after which the reply continues although the sound is not judged yet."""
 UNLIKELY_PAUSE_S = 0.7
@@ -87,6 +89,8 @@ class _Sound:
     item_id: str
     start_ms: float
     threshold_db: float
+    threshold_at: float
+    """The time at which ``threshold_db`` was found."""
     paused_at: float | None = None
     resumed: bool = False
     most_ms: float = 0.0
@@ -158,7 +162,7 @@ class BargeInDetector:
             # Never so high that the caller's own voice would not pass.
             highest, lowest = self._usual_db - LEAST_BELOW_USUAL_DB, self._usual_db - self.settings.level_db
             threshold = max(min(threshold, highest), lowest)
-        self._sound = _Sound(item_id, start_ms, threshold, judge_at=now + JUDGE_EVERY_S)
+        self._sound = _Sound(item_id, start_ms, threshold, now, judge_at=now + JUDGE_EVERY_S)
         # This comes before smoothing and counting: in a true interruption the caller hears every millisecond of delay.
         levels = self.uplink.levels(self.uplink.appended_ms - QUIET_MS)
         if levels.size and levels.max() >= threshold:
@@ -190,9 +194,9 @@ class BargeInDetector:
         if sound is None:
             return BargeInDecision.OPEN
         sound.judge_at = now + JUDGE_EVERY_S
-        if self._usual_db is None:
+        if self._usual_db is None and now - sound.threshold_at >= THRESHOLD_EVERY_S:
             # The noise may have begun with the call, or with this sound.
-            sound.threshold_db = self._unknown_caller_db()
+            sound.threshold_db, sound.threshold_at = self._unknown_caller_db(), now
         loud_ms, quiet_ms = self._loud(sound)
         sound.most_ms = max(sound.most_ms, loud_ms)
         if quiet_ms < QUIET_MS:
