@@ -60,8 +60,8 @@ class Announcements:
         """Is called for every summary that Asterisk could not play."""
         self._proved_at = float("-inf")
         self._proving: asyncio.Task[None] | None = None
-        self._transferred: dict[str, CallLog] = {}
-        """Calls whose summary is to be played after they have left."""
+        self._transferred: dict[str, tuple[CallLog, float]] = {}
+        """Calls whose summary is to be played after they have left, and when they left (monotonic seconds)."""
 
     @classmethod
     def of(cls, settings: Settings, fmt: AudioFormat) -> "Announcements":
@@ -101,6 +101,8 @@ class Announcements:
 
     def tried(self, played: bool | None) -> None:
         """Asterisk was asked to play one (None: it could not be asked). Logged where that is news."""
+        if played is False:
+            self._fail_those_who_left(self._proved_at)
         if played is not None:
             self._proved_at = time.monotonic()
         if played is None or played == self._playable:
@@ -130,18 +132,25 @@ class Announcements:
         call.tell(AnnouncementFailed(str(self.directory)))
         self.on_failed()
 
-    def handed(self, call: CallLog) -> None:
+    def _fail_those_who_left(self, since: float) -> None:
+        """Asterisk could play nothing from then on. A queue tells nobody that it did not play a summary."""
+        for call_id, (call, left) in list(self._transferred.items()):
+            if left >= since:
+                del self._transferred[call_id]
+                self.failed(call)
+
+    def handed(self, call: CallLog, now: float) -> None:
         """The call is handed over, and its summary is yet to be played by the dialplan."""
-        self._transferred[call.call_id] = call
+        self._transferred[call.call_id] = call, now
         while len(self._transferred) > MOST_TRANSFERRED:
             del self._transferred[next(iter(self._transferred))]
 
     def hear(self, event: Event) -> None:
         """An event of the manager interface."""
         if isinstance(event, UserEvent) and event.name == USER_EVENT:
-            call = self._transferred.pop(event.fields.get("call", ""), None)
-            if call is not None:
-                self.failed(call)
+            left = self._transferred.pop(event.fields.get("call", ""), None)
+            if left is not None:
+                self.failed(left[0])
 
     @property
     def unreadable(self) -> tuple[str, str]:

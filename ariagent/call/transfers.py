@@ -180,7 +180,7 @@ class Transfers:
         if unheard:
             context.announcements.failed(self._log)
         elif path:
-            context.announcements.handed(self._log)
+            context.announcements.handed(self._log, time.monotonic())
         counted.labels(kind, "done").inc()
         self.made = handoff
         return ev.Transferred()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 import os
 from pathlib import Path
 
@@ -162,7 +163,7 @@ class TestSummariesThatAsteriskCannotPlay:
         self, announcements: Announcements, caplog: pytest.LogCaptureFixture
     ) -> None:
         call = CallLog(logging.getLogger("ariagent.test"), "c1")
-        announcements.handed(call)
+        announcements.handed(call, 1.0)
         announcements.hear(UserEvent("Another", {"call": "c1"}))
         announcements.hear(UserEvent(module.USER_EVENT, {"call": "c2"}))
         announcements.hear(UserEvent(module.USER_EVENT, {}))
@@ -173,9 +174,33 @@ class TestSummariesThatAsteriskCannotPlay:
         [told] = [record for record in caplog.records if record.getMessage() == "announcement.failed"]
         assert told.fields["call"] == "c1"  # type: ignore[attr-defined]
 
+    async def test_a_call_that_left_while_asterisk_was_asked_has_no_summary_either(
+        self, announcements: Announcements
+    ) -> None:
+        """A queue that cannot play one tells nobody."""
+        answer = asyncio.get_running_loop().create_future()
+
+        async def prove() -> bool:
+            played: bool = await answer
+            return played
+
+        logger = logging.getLogger("ariagent.test")
+        announcements.handed(CallLog(logger, "before"), time.monotonic() - 1.0)
+        announcements.prove = prove
+        announcements.look()
+        announcements.handed(CallLog(logger, "meanwhile"), time.monotonic())
+        answer.set_result(False)
+        assert announcements._proving is not None
+        await announcements._proving
+        assert self.failures == 1
+        announcements.hear(UserEvent(module.USER_EVENT, {"call": "meanwhile"}))
+        assert self.failures == 1, "once for each call"
+        announcements.hear(UserEvent(module.USER_EVENT, {"call": "before"}))
+        assert self.failures == 2
+
     def test_so_many_calls_are_remembered(self, announcements: Announcements) -> None:
         for number in range(module.MOST_TRANSFERRED + 10):
-            announcements.handed(CallLog(logging.getLogger("ariagent.test"), f"c{number}"))
+            announcements.handed(CallLog(logging.getLogger("ariagent.test"), f"c{number}"), 1.0)
         announcements.hear(UserEvent(module.USER_EVENT, {"call": "c0"}))
         assert self.failures == 0
         announcements.hear(UserEvent(module.USER_EVENT, {"call": f"c{module.MOST_TRANSFERRED}"}))

@@ -5,6 +5,7 @@ Here is what Asterisk makes of SIP's headers and of the dialplan's functions; th
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,7 +136,7 @@ async def test_who_asks_for_no_privacy_is_shown(watched: Any, dial: Any, phone: 
 
 
 async def test_a_human_agent_who_withholds_is_known_by_the_device_alone(
-    through: Any, watched: Any, phone: Any, log: Any
+    through: Any, watched: Any, phone: Any, log: Any, ear: Any, sound: Any
 ) -> None:
     site = await watched()
     human = await phone("1001", register=True)
@@ -144,6 +145,10 @@ async def test_a_human_agent_who_withholds_is_known_by_the_device_alone(
     answering = await human.incoming(LIMIT_S)
     await answering.answer()
     await call.answered(LIMIT_S)
+    # Asterisk refuses (400) to transfer who is not in a bridge yet.
+    hearing, spoke = ear(answering), time.monotonic()
+    await call.play(sound.tone(0.5))
+    await hearing.wait_loud(spoke)
     assert await call.refer("7000") == 200
     await log.wait("call.answered")
     async with asyncio.timeout(LIMIT_S):
