@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-import time
 import os
+import time
 from pathlib import Path
 
 import pytest
