@@ -10,7 +10,7 @@ from contextlib import suppress
 from ariagent.ari import events as ari
 from ariagent.ari.client import NotFoundError
 from ariagent.audio.format import SLIN8
-from ariagent.audio.tones import Machine, MachineEar
+from ariagent.audio.tones import Machine, MachineEar, WithoutHoles
 from ariagent.audiosocket.server import MediaConnection
 from ariagent.call.context import Context
 from ariagent.call.media_leg import MEDIA_TIMEOUT_S, MediaLeg
@@ -33,6 +33,7 @@ class ConsultEar:
         self._log = log
         self._heard = heard
         self._ear = MachineEar(SLIN8)
+        self._holes = WithoutHoles()
         self._snooping = asyncio.Event()
         self._over = False
         self._task: asyncio.Task[None] | None = None
@@ -116,7 +117,7 @@ class ConsultEar:
 
     def audio_received(self, payload: bytes, now: float) -> None:
         """20 ms of the answering party's audio."""
-        if not self._over and (machine := self._ear.hear(payload)) is not None:
+        if not self._over and (machine := self._ear.hear(self._holes.take(payload))) is not None:
             self._heard(machine)
 
     def frame_due(self, now: float) -> bytes | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ariagent.audio.format import SLIN8, SLIN16, SLIN24, AudioFormat
 from ariagent.audio.g711 import decode_alaw, decode_ulaw, encode_alaw, encode_ulaw
-from ariagent.audio.tones import VOICEMAIL_WITHIN_S, Machine, MachineEar
+from ariagent.audio.tones import MOST_HOLE_FRAMES, VOICEMAIL_WITHIN_S, Machine, MachineEar, WithoutHoles
 from ariagent.caller.noise import KINDS, NOISE_HZ, NoiseMaker
 from ariagent.caller.voice import Voice, tool_of
 from lab.codecs import G722, convert_rate
@@ -143,6 +143,34 @@ def test_two_fax_calling_tones_are_one_fax_whatever_is_between() -> None:
     talk = with_noise(tone(300, 3.0, 8000), 0.0)
     burst = tone(1100, 0.5, 8000)
     assert heard(pcm(burst, talk, burst, talk), SLIN8) == ["fax"]
+
+
+def frames(audio: bytes, fmt: AudioFormat = SLIN8) -> list[bytes]:
+    return [audio[at : at + fmt.frame_bytes] for at in range(0, len(audio), fmt.frame_bytes)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_beep_with_holes_is_heard(seed: int) -> None:
+    """Asterisk, short of time, makes the holes: the rest of the beep comes later."""
+    rng = np.random.default_rng(seed)
+    hz = float(rng.uniform(420, 1950))
+    beep = frames(pcm(tone(hz, 0.4, 8000)))
+    holed = [part for frame in beep for part in (*[SLIN8.silence(20)] * int(rng.integers(0, MOST_HOLE_FRAMES)), frame)]
+    audio = [*frames(SLIN8.silence(500)), *holed, *frames(SLIN8.silence(4000))]
+    with_holes, without = MachineEar(SLIN8), MachineEar(SLIN8)
+    holes = WithoutHoles()
+    assert [machine for frame in audio if (machine := without.hear(holes.take(frame)))] == ["voicemail"]
+    assert [machine for frame in audio if (machine := with_holes.hear(frame))] == []
+
+
+def test_only_short_silence_between_sounds_is_a_hole() -> None:
+    """A pause stays as long as it is, and so does the silence after the last sound."""
+    sound, silence = pcm(tone(1000, 0.02, 8000)), SLIN8.silence(20)
+    for pause, left in ((MOST_HOLE_FRAMES, 0), (MOST_HOLE_FRAMES + 1, MOST_HOLE_FRAMES + 1), (50, 50)):
+        holes = WithoutHoles()
+        audio = [silence] * 3 + [sound] + [silence] * pause + [sound] + [silence] * 20
+        taken = b"".join(holes.take(frame) for frame in audio)
+        assert taken == b"".join([silence] * 3 + [sound] + [silence] * left + [sound] + [silence] * 20)
 
 
 def test_a_beep_right_after_a_greeting_is_heard() -> None:
