@@ -174,7 +174,7 @@ def read_asterisk(code: str) -> None:
 
 
 def read_mermaid(code: str) -> None:
-    """A semicolon ends a line for mermaid: the rest of a message would be a line of its own, and no diagram is drawn."""
+    """A semicolon ends a line for mermaid: the rest of a message would be a line of its own, and an error."""
     first, *lines = code.splitlines()
     assert first in DIAGRAMS
     assert [line for line in lines if ";" in line] == []

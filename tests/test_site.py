@@ -34,7 +34,7 @@ def fetches() -> ModuleType:
         '<iframe src="https://example.com/"></iframe>',
         '<style>@import "https://example.com/a.css";</style>',
         "<style>@font-face{src:url(//example.com/a.woff2)}</style>",
-        '<p style="background: url(\'https://example.com/a.png\')">text</p>',
+        "<p style=\"background: url('https://example.com/a.png')\">text</p>",
         '<svg><image xlink:href="https://example.com/a.png"/></svg>',
         '<pre class="mermaid"><code>sequenceDiagram</code></pre>',
     ],

@@ -71,7 +71,7 @@ def of_site(folder: Path) -> Iterator[str]:
 
 
 def on_post_build(config: Any) -> None:
-    from mkdocs.exceptions import PluginError  # noqa: PLC0415  # the tests of the functions above run without mkdocs
+    from mkdocs.exceptions import PluginError  # the tests of the functions above run without mkdocs
 
     if found := list(of_site(Path(config.site_dir))):
         raise PluginError("a reader's browser would fetch from another server:\n" + "\n".join(found))

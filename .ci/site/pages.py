@@ -1,7 +1,7 @@
 """A hook of mkdocs: README.md and CHANGELOG.md of the checkout become pages of the site, links show titles instead of
 files' names, and lists are indented as Python-Markdown wants them. A page with a diagram loads the site's own copy of
-mermaid. Pictures that ``make pictures`` has made appear where a page has the comment ``<!-- picture NAME: text -->``, and
-replace the checkout's files of the same name."""
+mermaid. Pictures that ``make pictures`` has made appear where a page has the comment ``<!-- picture NAME: text -->``.
+They replace the checkout's files of the same name."""
 
 import re
 from pathlib import Path
