@@ -180,7 +180,8 @@ class RealtimeSettings(Section):
     connect_timeout_s: Seconds = 8.0
     """Time limit for a new session, from the start of the connection to the model's acknowledgement."""
     ping_interval_s: Seconds = 1.5
-    """If a ping gets no answer for this long, the connection counts as lost."""
+    """Seconds between two pings to the model's server. If a ping gets no answer for the same time, the connection
+    counts as lost."""
     stall_timeout_s: Seconds = 8.0
     """If the model sends nothing for this long while a response is due, ariagent reconnects. If the new session is
     silent too, the caller is sent to the human queue. Set it above the model's longest thinking time."""
