@@ -420,8 +420,8 @@ Every state has a time limit. "Human queue" means that the caller is sent there,
 | `transferring` | {transfer} s | `talking`; if the agent is gone, human queue |
 | `ending` | {release} s | `ended`; ariagent keeps trying to release channels and bridges (`call.release_failed`) |
 
-During a warm transfer the state is `talking`. ariagent waits for a human agent for the destination's `timeout_s` and
-10 s. The human agent then hears the summary, for up to 60 s.
+During a warm transfer the state is `talking`. ariagent waits for a human agent for at most the destination's
+`timeout_s` plus 10 s. The human agent then hears the summary, for up to 60 s.
 """
 
 

@@ -88,7 +88,8 @@ class InterruptionSettings(Section):
     details."""
 
     confirm: bool = True
-    """false: every sound that the model's server takes for speech ends the reply."""
+    """true: ariagent judges each sound before it ends a reply. false: every sound that the model's server takes for
+    speech ends the reply."""
     speech_ms: Annotated[int, Field(ge=100, le=5000)] = 600
     """This many milliseconds of speech within 1.5 s are an interruption, whatever the words. Shorter speech is an
     interruption if it has other words than agreement; for this the agent needs `transcription`."""

@@ -140,7 +140,7 @@ KINDS = (
     ),
     Kind(
         "must_speak",
-        "the model called functions ten times without the caller; it has to speak now",
+        "the model called functions ten times without a word of the caller in between; it has to speak now",
         (r"called functions.{0,40}in a row",),
         "How would you like to continue?",
     ),
