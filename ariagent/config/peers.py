@@ -134,8 +134,8 @@ DialectName = Literal["auto", "openai", "azure", "localai", "speech-to-speech"]
 
 
 class FallbackSettings(Section):
-    """A second endpoint, for the case that the first one cannot be used. It shares all settings of ``realtime`` that
-    are not in this table."""
+    """A second endpoint of the model, for the case that the first one cannot be used. Its other settings are those of
+    ``realtime``."""
 
     url: WebSocketUrl
     """See ``realtime.url``."""
