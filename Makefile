@@ -113,13 +113,17 @@ docs: $(STAMP) ## make the pages of docs/ that are made from the code
 	@$(PYTHON) -m ariagent.call.machine > docs/call-states.md
 	@$(PYTHON) -m ariagent.check.versionspage > docs/asterisk-versions.md
 
-site: .site/stamp .site/pictures/made ## build the documentation as a website into .site/html, with its pictures; fails if a link leads nowhere
+site: .site/stamp .site/mermaid/mermaid.min.js .site/pictures/made ## build the documentation as a website into .site/html, with its pictures; fails if a link leads nowhere
 	@NO_MKDOCS_2_WARNING=1 .site/venv/bin/mkdocs build --strict --config-file .ci/site/mkdocs.yml
 	@echo "open .site/html/index.html"
 
 .site/stamp: .ci/site/requirements.txt .ci/venv
 	@.ci/venv .site/venv
 	@.site/venv/bin/python -m pip install -qq --disable-pip-version-check --requirement .ci/site/requirements.txt
+	@touch $@
+
+.site/mermaid/mermaid.min.js: .site/stamp .ci/site/mermaid
+	@.ci/site/mermaid $(@D)
 	@touch $@
 
 pictures: .site/pictures/made ## make the pictures of the website from real calls: two minutes, and a browser for one of them

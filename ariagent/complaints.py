@@ -15,8 +15,8 @@ KeyPath = tuple[str | int, ...]
 """The way to a value: keys of mappings, indices of lists."""
 
 IN_QUOTES = "must be text: put it in quotes"
-_SECTION = "must be a section: keys with their values, one a line, indented below it"
-_MAPPING = "must be a mapping: names with their values, one a line, indented below it"
+_SECTION = "must be a section: below it, indented, a line for each key with its value"
+_MAPPING = "must be a mapping: below it, indented, a line for each name with its value"
 _LIST = "must be a list: [one, two], or a line for each entry that begins with a dash"
 _BOOLEAN = "must be true or false"
 _WHOLE = "must be a whole number"

@@ -41,13 +41,13 @@ def parse_range(text: str) -> Range:
     """``08:00-12:00``; ``22:00-06:00`` ends on the next day, ``00:00-24:00`` is all day. Raises ValueError."""
     found = _RANGE.fullmatch(text.strip())
     if found is None:
-        raise ValueError(f"{text or 'nothing'} is no range of hours; they look like 08:00-12:00")
+        raise ValueError(f"{text or 'nothing'} is no range of hours; write for example 08:00-12:00")
     first_hour, first_minute, last_hour, last_minute = map(int, found.groups())
     start, end = 60 * first_hour + first_minute, 60 * last_hour + last_minute
     if end > 24 * 60:
-        raise ValueError(f"{text} ends after 24:00; what goes past midnight is written as 22:00-06:00")
+        raise ValueError(f"{text} ends after 24:00; write hours past midnight for example as 22:00-06:00")
     if end == start:
-        raise ValueError(f"{text} begins when it ends; all day is 00:00-24:00")
+        raise ValueError(f"{text} begins and ends at the same time; write all day as 00:00-24:00")
     return Range(start, end if end > start else end + 24 * 60)
 
 
@@ -69,7 +69,7 @@ def parse_date(text: str) -> Day:
     """``2026-12-24``, or ``12-25`` of every year. Raises ValueError."""
     found = _DATE.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text or 'nothing'} is no date; they look like 2026-12-24, or 12-25 for every year")
+        raise ValueError(f"{text or 'nothing'} is no date; write for example 2026-12-24, or 12-25 for every year")
     year, month, day = found.groups()
     try:
         when = date(int(year or 2000), int(month), int(day))  # 2000: a leap year

@@ -64,7 +64,7 @@ class _SeatCounts(Collector):
         self._counts = counts
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        text = "The AI's seats by their state in the queue (idle, busy, paused, unavailable, invalid) and its reason"
+        text = "The AI's seats, by state in the queue (idle, busy, paused, unavailable, invalid) and reason"
         family = GaugeMetricFamily("ariagent_seats", text, labels=["state", "reason"])
         for labels, count in self._counts().items():
             family.add_metric(list(labels), count)
@@ -78,9 +78,9 @@ class _TalkMinutes(Collector):
         self._minutes = minutes
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        used = GaugeMetricFamily("ariagent_talk_seconds_today", "Duration of today's conversations", labels=["callers"])
+        used = GaugeMetricFamily("ariagent_talk_seconds_today", "Seconds of conversation today", labels=["callers"])
         cap = GaugeMetricFamily(
-            "ariagent_talk_seconds_cap", "Daily cap of the duration of conversations, if one is set", labels=["callers"]
+            "ariagent_talk_seconds_cap", "Daily cap of the seconds of conversation, if a cap is set", labels=["callers"]
         )
         for minutes in self._minutes():
             used.add_metric([minutes.callers], minutes.used_s)
@@ -98,22 +98,22 @@ class Metrics:
         GCCollector(registry=registry)
         self.response = Histogram(
             "ariagent_response_seconds",
-            "True end of the caller's speech to the first frame of the answer handed to Asterisk",
+            "Answer delay: from the true end of the caller's speech to the first frame of the answer to Asterisk",
             ["agent"],
             buckets=RESPONSE_BUCKETS,
             registry=registry,
         )
         self.response_part = Histogram(
             "ariagent_response_part_seconds",
-            "The parts of ariagent_response_seconds: detection (turn detection), model, service (ariagent)",
+            "Parts of ariagent_response_seconds: detection (turn detection), model (with tools), service (ariagent)",
             ["part"],
             buckets=(*SHORT_BUCKETS, *RESPONSE_BUCKETS[2:]),
             registry=registry,
         )
         # Looked up once: this is done at every turn of every call.
         self._detection, self._model, self._service = map(self.response_part.labels, ("detection", "model", "service"))
-        self.active = Gauge("ariagent_calls_active", "Calls being served now", registry=registry)
-        self.tasks = Gauge("ariagent_asyncio_tasks", "Tasks of the event loop now", registry=registry)
+        self.active = Gauge("ariagent_calls_active", "Running calls", registry=registry)
+        self.tasks = Gauge("ariagent_asyncio_tasks", "Tasks of the event loop", registry=registry)
         self.calls = Counter("ariagent_calls", "Calls that ended", ["agent", "result", "reason"], registry=registry)
         Info("ariagent_build", "Versions of ariagent and Python", registry=registry).info(
             {"version": __version__, "python": platform.python_version()}
@@ -126,16 +126,23 @@ class Metrics:
         )
         self.answer = Histogram(
             "ariagent_answer_seconds",
-            "A call's arrival in Stasis to its answer",
+            "From a call's arrival in Stasis to its answer",
             buckets=(*SHORT_BUCKETS, 0.5, 1.0, 2.0, 5.0),
             registry=registry,
         )
-        self.interruptions = Counter("ariagent_interruptions", "Times a caller cut the agent off", registry=registry)
+        self.interruptions = Counter(
+            "ariagent_interruptions", "Times that a caller interrupted the agent", registry=registry
+        )
         self.dismissed = Counter(
-            "ariagent_dismissed_sounds", "Sounds in a reply that were no interruption", ["what"], registry=registry
+            "ariagent_dismissed_sounds",
+            "Sounds during a reply that were not an interruption",
+            ["what"],
+            registry=registry,
         )
         self.underruns = Counter(
-            "ariagent_playout_underruns", "Gaps inside the agent's speech: audio came too late", registry=registry
+            "ariagent_playout_underruns",
+            "Gaps in the agent's speech, because the model's audio came too late",
+            registry=registry,
         )
         self.uplink_dropped = Counter(
             "ariagent_uplink_dropped_seconds",
@@ -146,43 +153,53 @@ class Metrics:
             "ariagent_announcement_failures", "Spoken summaries that Asterisk could not play", registry=registry
         )
         self.resumed = Counter(
-            "ariagent_calls_resumed", "Calls that continued after a crash of the service", registry=registry
+            "ariagent_calls_resumed", "Calls of an earlier process that this process continued", registry=registry
         )
         self.uplink_silence = Counter(
             "ariagent_uplink_silence_seconds",
-            "Silence sent to the model while the phone sent nothing (hold, mute, DTX, loss)",
+            "Silence that ariagent inserted where the phone sent nothing (hold, mute, DTX, loss)",
             registry=registry,
         )
         self.reconnects = Counter(
-            "ariagent_realtime_reconnects", "Reconnections to the model during a call", registry=registry
+            "ariagent_realtime_reconnects", "Reconnected model sessions during calls", registry=registry
         )
         self.model_failures = Counter(
             "ariagent_realtime_failures",
-            "Model sessions that failed, by the side at fault",
+            "Model sessions that failed, by the kind of failure",
             ["fault"],
             registry=registry,
         )
         self.failed_responses = Counter(
-            "ariagent_realtime_failed_responses", "Responses that did not complete", ["reason"], registry=registry
+            "ariagent_realtime_failed_responses",
+            "Responses of the model that failed or were cut short",
+            ["reason"],
+            registry=registry,
         )
         self.malformed = Counter(
-            "ariagent_malformed", "Inputs skipped or refused because they were malformed", ["peer"], registry=registry
+            "ariagent_malformed",
+            "Malformed input that was skipped, or that ended its connection, by peer",
+            ["peer"],
+            registry=registry,
         )
-        self.transfers = Counter("ariagent_transfers", "Transferred calls", ["kind", "result"], registry=registry)
-        self.tokens = Counter("ariagent_realtime_tokens", "Tokens used", ["kind"], registry=registry)
+        self.transfers = Counter(
+            "ariagent_transfers", "Transfers: done, failed, or declined", ["kind", "result"], registry=registry
+        )
+        self.tokens = Counter(
+            "ariagent_realtime_tokens", "Tokens of the model that calls have used, by kind", ["kind"], registry=registry
+        )
         self.records_failures = Counter(
             "ariagent_records_failures", "Times that call records could not be written", registry=registry
         )
-        self.cost = Counter("ariagent_cost", "Cost of the model's use", ["agent"], registry=registry)
+        self.cost = Counter("ariagent_cost", "Cost of the model, in cost.currency", ["agent"], registry=registry)
         self._shutdown = Gauge(
             "ariagent_model_shutdown_timestamp_seconds",
-            "Announced shutdown of a model in use, in seconds since the epoch",
+            "Announced time at which a model in use is shut down, in seconds since the epoch",
             ["model"],
             registry=registry,
         )
         self.tools = Histogram(
             "ariagent_tool_seconds",
-            "Function calls of the model, by function and result",
+            "Duration of the site's tools, by tool and result",
             ["tool", "kind"],
             buckets=(0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0),
             registry=registry,
@@ -203,10 +220,14 @@ class Metrics:
     ) -> None:
         """Export 1 or 0 for each; read when ``/metrics`` is asked for. ``ami``: None without a manager interface."""
         watched = (
-            ("ariagent_accepting_calls", "1 while new calls are taken, as /healthz tells by its status", accepting),
-            ("ariagent_ari_connected", "1 while Asterisk's event stream is connected", ari),
-            ("ariagent_ami_connected", "1 while Asterisk's manager interface is connected", ami),
-            ("ariagent_model_usable", "1 when the model could be used when it was last tried", model),
+            (
+                "ariagent_accepting_calls",
+                "1 while the service takes new calls (/healthz answers 200), else 0",
+                accepting,
+            ),
+            ("ariagent_ari_connected", "1 while Asterisk's event stream is connected, else 0", ari),
+            ("ariagent_ami_connected", "1 while Asterisk's manager interface is connected, else 0", ami),
+            ("ariagent_model_usable", "1 if the model could be used at the last trial, else 0", model),
         )
         for name, text, holds in watched:
             if holds is not None:

@@ -1,18 +1,23 @@
 """A hook of mkdocs: README.md and CHANGELOG.md of the checkout become pages of the site, links show titles instead of
-files' names, and lists are indented as Python-Markdown wants them. Pictures that ``make pictures`` has made appear
-where a page has the comment ``<!-- picture NAME: text -->``, and replace the checkout's files of the same name."""
+files' names, and lists are indented as Python-Markdown wants them. A page with a diagram loads the site's own copy of
+mermaid. Pictures that ``make pictures`` has made appear where a page has the comment ``<!-- picture NAME: text -->``.
+They replace the checkout's files of the same name."""
 
 import re
 from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
+from mkdocs.utils import get_relative_url
 
 ROOT = Path(__file__).parents[2]
 OUTSIDE = {"README.md": "overview.md", "CHANGELOG.md": "changelog.md"}
 """File of the checkout -> page of the site."""
 PICTURES = ROOT / ".site" / "pictures"
 MADE = re.compile(r"^<!-- picture ([\w.-]+): (.+) -->$", re.MULTILINE)
+DIAGRAMS = ROOT / ".site" / "mermaid" / "mermaid.min.js"
+DRAWING = "assets/javascripts/mermaid.min.js"
+"""Its place on the site."""
 INDENT = 4
 """Columns of each level of a list. CommonMark wants the width of the marker, which is 2 or 3."""
 
@@ -24,6 +29,7 @@ def on_files(files: Files, config: Any) -> Files:
         if (former := files.get_file_from_path(f"images/{picture.name}")) is not None:
             files.remove(former)
         files.append(File.generated(config, f"images/{picture.name}", abs_src_path=str(picture)))
+    files.append(File.generated(config, DRAWING, abs_src_path=str(DIAGRAMS)))
     return files
 
 
@@ -34,6 +40,12 @@ def on_page_markdown(text: str, page: Any, **_: Any) -> str:
     text = text.replace("[README.md](../", "[Introduction](../")
     text = re.sub(r"\]\(\.\./(\w+\.md)", lambda match: f"]({OUTSIDE[match[1]]}", text)
     return indented(re.sub(r"\[(?:docs/)?([\w-]+\.md)\]\(", lambda match: f"[{title(match[1])}](", text))
+
+
+def on_page_content(html: str, page: Any, **_: Any) -> str:
+    """Load the script here, before the theme's own: otherwise the theme fetches it from a public server."""
+    source = get_relative_url(DRAWING, page.url)
+    return f'{html}\n<script src="{source}"></script>' if 'class="mermaid"' in html else html
 
 
 def title(name: str) -> str:

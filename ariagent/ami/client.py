@@ -290,8 +290,8 @@ class AmiClient:
             # Asterisk refuses none (main/manager.c, action_challenge). The password itself is shown to nobody.
             raise AmiError(
                 f"Asterisk's manager interface does not give a challenge for the login: {error}",
-                remedy="See whether ami.host and ami.port are Asterisk's own (manager.conf): every Asterisk gives one. "
-                "The password was not sent",
+                remedy="Compare ami.host and ami.port with manager.conf: every Asterisk gives a challenge. "
+                "ariagent did not send the password",
             ) from None
         proof = {"AuthType": "MD5", "Key": challenge_key(answer.get("challenge", ""), self._password)}
         try:

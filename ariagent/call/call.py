@@ -716,7 +716,7 @@ class Call:
         if not self._released:
             # Whatever hangs there must not keep the end from being told; what is left is looked for later.
             self.stuck = True
-            self.log.tell(rec.NotReleased("not everything was given back in time"))
+            self.log.tell(rec.NotReleased("Asterisk did not release all channels and bridges in time"))
         self._over.set_result(termination)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
@@ -825,9 +825,9 @@ class Call:
     def _media_gone(self) -> None:
         if self._serving and not self.media.connected.is_set():
             address = self.context.media_address
-            self._feed(self._no_audio(f"Asterisk's audio connection to {address} did not come about. {REMEDY}"))
+            self._feed(self._no_audio(f"Asterisk's audio connection to {address} was not made. {REMEDY}"))
         else:
-            self._feed(ev.MediaFailed("Asterisk hung the media channel up"))
+            self._feed(ev.MediaFailed("Asterisk hung up the media channel"))
 
     def _no_audio(self, cause: str) -> ev.MediaFailed:
         """Report that no call gets any audio now."""

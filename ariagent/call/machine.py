@@ -414,14 +414,14 @@ Every state has a time limit. "Human queue" means that the caller is sent there,
 | `preparing`, `media_ready` | {prepare} s after the call's arrival | human queue (`no_model`, `model_unreachable`) |
 | `model_ready` | {prepare} s after the call's arrival | human queue (`error`, `media_failed`) |
 | `answering` | {answer} s | human queue (`error`, `media_failed`) |
-| `talking` | `agents.NAME.length.longest_s` until the goodbye, and {overtime} s | human queue (`too_long`) |
+| `talking` | `agents.NAME.length.longest_s`, then {overtime} s for the goodbye | human queue (`too_long`) |
 | `saying_goodbye` | {drain} s; longer if speech is still in the playout (at most {longest} s) | ariagent hangs up |
 | `before_transfer` | as `saying_goodbye`; {move} s if a supervisor transfers the call | `transferring` |
 | `transferring` | {transfer} s | `talking`; if the agent is gone, human queue |
 | `ending` | {release} s | `ended`; ariagent keeps trying to release channels and bridges (`call.release_failed`) |
 
-During a warm transfer the state is `talking`. ariagent waits for a human agent for the destination's `timeout_s` and
-10 s. The human agent then hears the summary, for up to 60 s.
+During a warm transfer the state is `talking`. ariagent waits for a human agent for at most the destination's
+`timeout_s` plus 10 s. The human agent then hears the summary, for up to 60 s.
 """
 
 

@@ -143,7 +143,9 @@ def judge_safety(dialplan: Dialplan) -> list[Result]:
     """Whether the service can tell its own dialplan's events and human agents' transfers from others'. No I/O."""
     results = []
     if dialplan.supervised and not dialplan.keyed:
-        found = "supervisors' phones get no answer: what this dialplan asks has no key, and others could ask it, too"
+        found = (
+            "supervisors' phones get no answer: the requests of this dialplan have no key, so the service ignores them"
+        )
         results.append(warning(NAME, found, INSTALL))
     if dialplan.transfer_data:
         found = (

@@ -198,7 +198,7 @@ async def _round_trip(client: RealtimeClient) -> Result:
     figures = {"median_ms": round(median, 2), "worst_ms": round(max(times_ms), 2)}
     if median > SLOW_ROUND_TRIP_MS:
         return warning(
-            ROUND_TRIP, f"{found}; every answer is late by that", "Run the service nearer to the model", **figures
+            ROUND_TRIP, f"{found}; this delays every answer", "Run the service nearer to the model", **figures
         )
     return ok(ROUND_TRIP, found, **figures)
 

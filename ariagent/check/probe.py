@@ -28,7 +28,7 @@ class _Meaning:
 
 _MEANINGS: Mapping[str, _Meaning] = {
     "speech": _Meaning("speech", "callers hear nothing", LOOK),
-    "items": _Meaning("items", "the model is told nothing in the middle of a call", LOOK),
+    "items": _Meaning("items", "ariagent's notes do not reach the model during a call", LOOK),
     "notes": _Meaning("system items", "a note replaces the one before, and counts for every later answer"),
     "parallel": _Meaning("summaries", "a summary for a human agent waits until the agent is silent"),
     "truncates": _Meaning("truncation", "the model believes that the caller heard the whole reply"),
@@ -86,9 +86,9 @@ def _line(finding: Finding, settings: Settings) -> Result:
 def _dialect(deviations: set[str], settings: Settings) -> Result:
     now, best = dialect.of(settings.realtime), _fitting(deviations)
     if all(_makes_up(now, what) for what in deviations):
-        return ok(DIALECT, f"{now.name} fits what was found")
+        return ok(DIALECT, f"{now.name} fits this server")
     learnt = "; in calls ariagent finds out some of this by itself" if settings.realtime.dialect == "auto" else ""
-    return warning(DIALECT, f"{now.name} does not fit what was found{learnt}", f"Set realtime.dialect to {best.name}")
+    return warning(DIALECT, f"{now.name} does not fit this server{learnt}", f"Set realtime.dialect to {best.name}")
 
 
 def _fitting(deviations: Iterable[str]) -> Dialect:

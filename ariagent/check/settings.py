@@ -97,7 +97,7 @@ def _caps(settings: Settings) -> list[Result]:
 def _agents(settings: Settings) -> list[Result]:
     results = []
     if "default" not in settings.agents:
-        found = "there is no agent named default: calls without a route or an agent of the dialplan have none"
+        found = "there is no agent named default: if neither the dialplan nor a route names an agent, a call has none"
         results.append(
             warning(NAME, found, "Add one, or make sure that the dialplan or a route names an agent for every call")
         )

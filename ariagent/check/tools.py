@@ -45,7 +45,7 @@ async def _reachable(name: str, request: HttpRequestSettings, settings: Settings
     host, tls = parts.hostname or "", parts.scheme == "https"
     if not host_allowed(host, settings.outbound.allowed_hosts):
         return failed(
-            name, f"{host} is not allowed: the request would be refused", f"Add {host} to outbound.allowed_hosts"
+            name, f"{host} is not allowed: ariagent would refuse the request", f"Add {host} to outbound.allowed_hosts"
         )
     limit_s = min(LIMIT_S, max(request.timeout_s, 1.0))
     try:
@@ -54,7 +54,7 @@ async def _reachable(name: str, request: HttpRequestSettings, settings: Settings
         if not allowed:
             listed = ", ".join(map(str, addresses))
             remedy = "If the address is right, add its network to outbound.private"
-            return failed(name, f"{host} is at a private address ({listed}): the request would be refused", remedy)
+            return failed(name, f"{host} is at a private address ({listed}): ariagent would refuse the request", remedy)
         secured = reach.Secured(host, client_context(None, ""), _server(host)) if tls else None
         connected = await reach.connect_any(allowed, parts.port or (443 if tls else 80), secured, limit_s)
     except reach.UnreachableError as error:

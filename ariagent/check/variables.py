@@ -44,7 +44,10 @@ def judge_variables(wanted: dict[str, str], refused: Collection[str]) -> Iterato
             )
     telephones = [name for name in wanted if _TELEPHONE.fullmatch(name)]
     if telephones:
-        found = f"{', '.join(telephones)}: only on calls of a PJSIP channel; in queue calls read from the caller's"
+        found = (
+            f"{', '.join(telephones)}: not tested, because only PJSIP channels have it; in queue calls ariagent reads "
+        )
+        found += "it from the caller's channel"
         yield ok(NAME, found)
     if readable := [name for name in wanted if name not in refused and name not in telephones]:
         yield ok(NAME, f"Asterisk reads {', '.join(readable)}")

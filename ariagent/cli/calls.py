@@ -31,7 +31,7 @@ def calls(
         bool, typer.Option("--messages", help="List callers' messages and callback requests for human agents.")
     ] = False,
     cost: Annotated[bool, typer.Option("--cost", help="Show tokens and cost of calls.")] = False,
-    by: Annotated[SumBy, typer.Option(help="How --cost is summed.")] = SumBy.DAY,
+    by: Annotated[SumBy, typer.Option(help="With --cost: add up the costs by day or by agent.")] = SumBy.DAY,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the call as an HTML page with both sides' waveforms.")
     ] = None,

@@ -113,7 +113,7 @@ def drain(
         typer.Option(
             "--to",
             metavar="human_queue|next",
-            help="Where remaining calls go: the human queue, or the next process. Default: `drain_to`.",
+            help="Where the remaining callers go: to the human queue, or to the next process. Default: `drain_to`.",
         ),
     ] = None,
     after: Annotated[

@@ -13,7 +13,9 @@ from ariagent.install.choices import DEFAULT_NUMBER, DEFAULT_SEATS
 
 RootOption = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Work on a copy of a machine's files below DIR (DIR/etc/asterisk ...)."),
+    typer.Option(
+        metavar="DIR", help="Change a copy of a machine's files, below DIR (DIR/etc/asterisk ...), not this machine."
+    ),
 ]
 ConfOption = Annotated[
     Path | None,
@@ -82,10 +84,10 @@ def install(
     ] = None,
     http_port: Annotated[
         int | None,
-        typer.Option(metavar="PORT", help="Port of Asterisk's HTTP server, if it is off until now. Default: 8088"),
+        typer.Option(metavar="PORT", help="Port for Asterisk's HTTP server, if that server is off now. Default: 8088"),
     ] = None,
     ami_port: Annotated[
-        int | None, typer.Option(metavar="PORT", help="Port of AMI, if it is off until now. Default: 5038")
+        int | None, typer.Option(metavar="PORT", help="Port for AMI, if AMI is off now. Default: 5038")
     ] = None,
     supervisor_context: Annotated[
         list[str] | None,

@@ -29,7 +29,7 @@ def call(
     script: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Script: what to say and expect (YAML). Default: two questions for any agent."
+            metavar="FILE", help="Script: what to say and expect (YAML). Default: questions that any agent can answer."
         ),
     ] = None,
     caller_id: Annotated[str, typer.Option(metavar="NUM", help="The caller's number.")] = "5550100",
@@ -98,7 +98,7 @@ def rehearse(
     context: Annotated[
         str, typer.Option(metavar="NAME", help="Dialplan context of EXTEN, unless the rehearsal names one.")
     ] = CONTEXT,
-    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, max=64, help="Calls at once.")] = 4,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, max=64, help="Calls at the same time.")] = 4,
     wanted: Annotated[
         str,
         typer.Option(

@@ -63,13 +63,14 @@ def init(
             help="Make a test call at the end, or do not. Default: yes if the service runs on this machine.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace settings that are there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing settings file.")] = False,
     configuration: Annotated[
         Path | None,
         typer.Option("-c", "--config", metavar="FILE", help=f"The file to write. Default: {configfile.DEFAULT_PATH}"),
     ] = None,
     root: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Work on a copy of a machine's files below DIR.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Change a copy of a machine's files, below DIR, not this machine."),
     ] = None,
     state_directory: Annotated[
         Path | None,

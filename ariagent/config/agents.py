@@ -42,13 +42,13 @@ class ServerVad(Section):
 
     type: Literal["server_vad"] = "server_vad"
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """The detector's confidence from which a sound is speech. A higher value ignores soft voices."""
+    """How sure the detector must be that a sound is speech. With a high value it ignores soft voices."""
     prefix_padding_ms: Annotated[int, Field(ge=0, le=5000)] = 300
-    """Audio before the detected start that belongs to the turn."""
+    """Milliseconds of audio before the detected start of speech that also belong to the turn."""
     silence_duration_ms: Annotated[int, Field(ge=50, le=10000)] = 500
-    """Silence that ends a turn."""
+    """Milliseconds of silence that end a turn."""
     idle_timeout_ms: Annotated[int, Field(ge=1000, le=600_000)] | None = None
-    """If the caller says nothing for this long, the model is asked to say something. null: never."""
+    """If the caller says nothing for this many milliseconds, the server lets the model say something. null: never."""
     create_response: bool = True
     """true: the server answers each turn by itself. false: ariagent requests the answer, one round trip later."""
     interrupt_response: bool = False
@@ -61,11 +61,11 @@ class SemanticVad(Section):
 
     type: Literal["semantic_vad"]
     eagerness: Literal["low", "medium", "high", "auto"] = "auto"
-    """How soon a pause counts as the end of the turn: after at most 8, 4 or 2 s for low, medium, high."""
+    """How soon a pause ends the turn: ``low`` after at most 8 s, ``medium`` 4 s, ``high`` 2 s."""
     create_response: bool = True
-    """See ``server_vad``."""
+    """See the same key of type ``server_vad``."""
     interrupt_response: bool = False
-    """See ``server_vad``."""
+    """See the same key of type ``server_vad``."""
 
 
 class TranscriptionSettings(Section):
@@ -77,9 +77,9 @@ class TranscriptionSettings(Section):
     """The caller's language, for example ``en`` (ISO 639-1; ``pt-BR`` counts as ``pt``). null: the server detects it,
     sometimes wrongly."""
     prompt: str | None = None
-    """Words to expect, as a sentence."""
+    """A sentence with words that callers may say, as a hint for the transcription."""
     keywords: tuple[str, ...] = ()
-    """Words to expect: names, products."""
+    """Words that callers may say, as a hint for the transcription: names, products."""
 
 
 class InterruptionSettings(Section):
@@ -88,51 +88,54 @@ class InterruptionSettings(Section):
     details."""
 
     confirm: bool = True
-    """false: every sound that the model's server takes for speech ends the reply."""
+    """true: ariagent judges each sound before it ends a reply. false: every sound that the model's server takes for
+    speech ends the reply."""
     speech_ms: Annotated[int, Field(ge=100, le=5000)] = 600
-    """Speech of this length within 1.5 s is an interruption, whatever its words. Shorter speech is one if its words are
-    more than agreement, which needs `transcription`."""
+    """This many milliseconds of speech within 1.5 s are an interruption, whatever the words. Shorter speech is an
+    interruption if it has other words than agreement; for this the agent needs `transcription`."""
     level_db: Annotated[float, Field(ge=0, le=60)] = 10.0
-    """Sounds this much below the caller's usual level are ignored."""
+    """ariagent ignores sounds that are quieter than the caller's usual level by more than this."""
     agreement: tuple[str, ...] | None = None
-    """Words that only show that the caller is listening. null: the usual ones of the agent's language ("uh-huh",
-    "okay")."""
+    """Words of agreement, which only show that the caller is listening. null: the usual words of the agent's language
+    ("uh-huh", "okay")."""
 
 
 class SilenceSettings(Section):
     """If the caller says nothing, the agent asks once, asks again, and then says goodbye."""
 
     ask_after_s: Seconds = 10.0
-    """Seconds of silence after the agent's last word until it asks."""
+    """Seconds of silence after the agent's last word until the agent asks whether the caller is there."""
     ask_again_after_s: Seconds = 10.0
-    """Seconds of silence until it asks again."""
+    """Further seconds of silence until the agent asks again."""
     goodbye_after_s: Seconds = 10.0
-    """Seconds of silence until it says goodbye."""
+    """Further seconds of silence until the agent says goodbye."""
     hold_on_s: Seconds = 180.0
-    """This time replaces the three above after the caller has asked to wait ("hold on"), and while they are on hold."""
+    """Replaces the three times above after the caller has asked the agent to wait ("hold on"), and while the call is on
+    hold."""
 
 
 class LengthSettings(Section):
     """How long a call may be."""
 
     longest_s: Seconds = 3600.0
-    """The agent says goodbye and ends the call after this."""
+    """After this many seconds of conversation the agent says goodbye and ends the call."""
     warn_before_s: Seconds = 60.0
-    """The agent warns the caller this long before the end."""
+    """The agent warns the caller this many seconds before the end."""
 
 
 class KeypadSettings(Section):
     """The actions of the caller's keys."""
 
     pause_ms: Annotated[int, Field(ge=100, le=10_000)] = 800
-    """A sequence of digits ends after this long without another digit."""
+    """A sequence of digits ends if no further digit comes for this many milliseconds."""
     terminator: Annotated[
         Text, BeforeValidator(_key), Form(r"^[0-9*#]?$", 'must be one key of a telephone, as "#", or empty: ""')
     ] = "#"
-    """The key that ends a sequence of digits at once; empty: no key does."""
+    """The key that ends a sequence of digits at once. Empty: no such key."""
     actions: dict[Keys, Literal["person", "end_call", "ignore"]] = {}
-    """Keys, or sequences of keys, that are not passed to the model: ``person`` sends the caller to the human queue,
-    ``end_call`` ends the call, ``ignore`` does nothing."""
+    """Keys, or sequences of keys, with an action; the model does not get them. ``person`` transfers the caller to the
+    first of the agent's destinations (``handoff``), or to the human queue if there is none. ``end_call`` ends the call.
+    ``ignore`` does nothing."""
 
 
 class AgentSettings(Section):
@@ -144,7 +147,7 @@ class AgentSettings(Section):
     ``{variable.NAME}`` and ``{lookup.NAME}``. In ``{caller.name|a caller}`` the text after ``|`` is used if there is no
     value."""
     language: Language = "en"
-    """The language of the greeting, and of the day's name in ``{now.weekday}``."""
+    """The language in which the agent begins, and of the day's name in ``{now.weekday}``."""
     timezone: Zone | None = None
     """The time zone of ``{now.date}``, ``{now.time}`` and ``{now.weekday}``. null: the site's (``timezone``)."""
     languages: tuple[Language, ...] | None = None
@@ -168,15 +171,15 @@ class AgentSettings(Section):
     transcription: TranscriptionSettings | None = TranscriptionSettings()
     """The caller's words as text, for records (billed separately). null: off."""
     max_output_tokens: Annotated[int, Field(ge=1, le=4096)] | Literal["inf"] = 1200
-    """Longest response, in tokens. Every response reserves as many against the rate limit."""
+    """Longest response, in tokens. The server counts this many tokens of each response against your rate limit."""
     interruptions: InterruptionSettings = InterruptionSettings()
-    """When the caller's voice ends a reply."""
+    """When the caller's voice interrupts a reply."""
     silence: SilenceSettings | None = SilenceSettings()
-    """The agent's prompts while the caller says nothing; null: none."""
+    """The agent's prompts while the caller says nothing. null: no prompts."""
     length: LengthSettings = LengthSettings()
     """How long a call may be."""
     machines: Literal["end", "ignore"] = "end"
-    """The action if a fax, a modem or an answering machine is on the line."""
+    """If a fax, a modem or an answering machine is on the line: ``end`` ends the call, ``ignore`` continues it."""
     keypad: KeypadSettings = KeypadSettings()
     """The actions of the caller's keys."""
     builtin_tools: tuple[Literal["end_call", "collect_digits", "hold_on"], ...] = (
@@ -193,12 +196,13 @@ class AgentSettings(Section):
     """The agent's offers to callers who cannot be transferred now: to ``wait``, to leave a ``message``, to be called
     back (``callback``), to ``stay`` with the agent. ``ariagent calls --messages`` lists messages and callbacks."""
     max_calls: Annotated[int, Field(ge=1)] | None = None
-    """Most calls of this agent at once. Further callers are sent to the human queue. null: only the service's limit."""
+    """Most calls of this agent at the same time. Further callers are sent to the human queue. null: only the service's
+    limit."""
     mcp: tuple[str, ...] = ()
     """MCP servers that the model may use: names from ``mcp_servers``."""
     variables: tuple[VariableName, ...] = ()
-    """Channel variables and functions that the instructions use, as ``{variable.NAME}``. One that Asterisk cannot read
-    has no value: the template's default is used."""
+    """Channel variables and functions that the instructions use, as ``{variable.NAME}``. If Asterisk cannot read one,
+    the template's default replaces it."""
     lookup: LookupSettings | None = None
     """An HTTP request before the call is answered. The instructions use its answer as ``{lookup.NAME}``."""
 
@@ -241,8 +245,8 @@ class AgentSettings(Section):
 
 
 class RouteSettings(Section):
-    """The choice of the agent for a call. The first route that matches in all its keys counts. ``*`` matches any text
-    except an empty one."""
+    """The choice of the agent for a call. The first route with keys that all match decides. ``*`` matches any text
+    except an empty one. null: the key is not compared."""
 
     agent: str
     """A name from ``agents``."""
@@ -253,4 +257,4 @@ class RouteSettings(Section):
     dialled: Text | None = None
     """The number that the caller dialled from outside (DNID)."""
     variables: dict[VariableName, Text] = {}
-    """Channel variables and their values."""
+    """Channel variables, and the values that they must have."""

@@ -35,7 +35,8 @@ FieldName = Annotated[
 
 
 class AnnouncementSettings(Section):
-    """Spoken summaries for the human agent who takes a call: files that Asterisk plays. They are removed after use."""
+    """Spoken summaries for the human agent who takes a call. Asterisk plays them from files, which ariagent deletes
+    afterwards."""
 
     directory: LocalPath | None = None
     """The service writes the files there, and Asterisk reads them. null: ``announcements`` in ``state_directory``.
@@ -47,7 +48,7 @@ class DestinationSettings(Section):
     """Where an agent may transfer a caller: a queue or an extension. The model sees only name and description."""
 
     description: Annotated[str, Field(min_length=1, max_length=300)]
-    """Tells the model who answers there, and for what."""
+    """Tells the model who answers there, and for which requests."""
     queue: Queue | None = None
     """An Asterisk queue. The caller waits in it."""
     extension: (

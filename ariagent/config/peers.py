@@ -54,7 +54,7 @@ class AsteriskSettings(Section):
     app: Annotated[str, Form(r"^[A-Za-z0-9_-]+$", "must be a name of letters, digits, _ and -, as ariagent")] = (
         "ariagent"
     )
-    """Name of the Stasis application. Run one service for each name and Asterisk."""
+    """Name of the Stasis application. On one Asterisk each service needs a name of its own."""
     request_timeout_s: Seconds = 5.0
     """Timeout of one request."""
 
@@ -116,7 +116,7 @@ class AudioSocketSettings(Section):
     handshake_timeout_s: Seconds = 2.0
     """The service closes a connection that does not send the UUID of its call within this time."""
     max_connections: Annotated[int, Field(ge=1)] = 1000
-    """Most connections at once. Further ones are refused."""
+    """Most connections at the same time. The service refuses further connections."""
     max_unidentified: Annotated[int, Field(ge=1)] = 64
     """Most connections from one address that have not sent the UUID of their call yet. For a further connection the
     service closes the oldest. Asterisk sends the UUID at once."""
@@ -134,8 +134,8 @@ DialectName = Literal["auto", "openai", "azure", "localai", "speech-to-speech"]
 
 
 class FallbackSettings(Section):
-    """Another endpoint of the model. It is used if the first one cannot be used. All other settings are the first
-    one's."""
+    """A second endpoint of the model, for the case that the first one cannot be used. Its other settings are those of
+    ``realtime``."""
 
     url: WebSocketUrl
     """See ``realtime.url``."""
@@ -180,15 +180,17 @@ class RealtimeSettings(Section):
     connect_timeout_s: Seconds = 8.0
     """Time limit for a new session, from the start of the connection to the model's acknowledgement."""
     ping_interval_s: Seconds = 1.5
-    """If a ping gets no answer for this long, the connection counts as lost."""
+    """Seconds between two pings to the model's server. If a ping gets no answer for the same time, the connection
+    counts as lost."""
     stall_timeout_s: Seconds = 8.0
-    """If the model stops sending for this long while a response is due, ariagent reconnects. If it happens again, the
-    caller goes to the human queue. Set it above the model's longest thinking time."""
+    """If the model sends nothing for this long while a response is due, ariagent reconnects. If the new session is
+    silent too, the caller is sent to the human queue. Set it above the model's longest thinking time."""
     recover_s: Seconds = 4.0
-    """If a session is lost during a call, ariagent reconnects within this time, with the conversation so far. If that
-    fails, the caller goes to the human queue."""
+    """If a session is lost during a call, ariagent tries to reconnect for this long, with the conversation so far. If
+    that fails, the caller is sent to the first of the agent's destinations, or to the human queue if there is none."""
     max_backlog_s: Seconds = 5.0
-    """Most seconds of the caller's audio that may wait for a slow network. Newer audio is dropped and counted."""
+    """If the network to the model is slow, at most this many seconds of the caller's audio wait. ariagent drops newer
+    audio (metric ``ariagent_uplink_dropped_seconds_total``)."""
     fallback: FallbackSettings | None = None
 
     @property

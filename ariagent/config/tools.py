@@ -91,8 +91,8 @@ class HttpRequestSettings(Section):
     (``{caller.number}``) and bound values."""
     bound: dict[BoundName, str] = {}
     """Arguments that ariagent fills in from the call, for example ``customer: "{caller.number}"``. The model neither
-    sees nor chooses them. ariagent sends them in the same place as the model's arguments. If one has neither a value
-    nor a default (``{queue|none}``), ariagent sends no request."""
+    sees nor chooses them. ariagent sends them in the same place as the model's arguments. If an argument has neither a
+    value nor a default (``{queue|none}``), ariagent sends no request."""
     timeout_s: Timeout = 8.0
     """Time limit from the start of the request to the end of the answer, retries included."""
     retries: Annotated[int, Field(ge=0, le=5)] = 1
@@ -100,10 +100,10 @@ class HttpRequestSettings(Section):
     signature: SignatureSettings | None = None
     """Sign each request."""
     answer: dict[str, str] | None = None
-    """The parts of the JSON answer that are used: name and path, for example ``status: order.items.0.status``. null:
-    the whole answer."""
+    """The parts of the JSON answer that ariagent uses: a name and a path for each, for example ``status:
+    order.items.0.status``. null: the whole answer."""
     max_bytes: Annotated[int, Field(ge=64, le=1_000_000)] = 16_384
-    """Longest answer. A longer one is an error."""
+    """Longest answer in bytes. A longer answer is an error."""
 
     @field_validator("url")
     @classmethod
@@ -137,7 +137,8 @@ class LookupSettings(HttpRequestSettings):
     """An HTTP request before the call is answered. Its answer fills in ``{lookup.NAME}`` in the instructions."""
 
     timeout_s: Annotated[float, Field(gt=0, le=8)] = 1.0
-    """Time limit. The phone rings meanwhile. Without an answer in time the call begins without it."""
+    """Time limit. The caller's phone rings meanwhile. If no answer comes in time, the call begins without these
+    values."""
     retries: Annotated[int, Field(ge=0, le=5)] = 0
     """See ``tools.NAME.retries``."""
 

@@ -20,27 +20,27 @@ class RecordsSettings(Section):
     """With ``transcripts: false``: keep the transcript until the call ends, so that the call survives a restart of the
     service."""
     withheld_numbers: bool = False
-    """Keep the numbers of callers who withhold them, in the call's record only (event ``call.number_withheld``, field
-    ``number``). They are in no other place: not in the log, the API, the prompt, or a lookup."""
+    """If a caller withholds the number, keep it in the call's record (event ``call.number_withheld``, field
+    ``number``). No other place has it: neither the log nor the API, the prompt or a lookup."""
     keep_days: Annotated[float, Field(gt=0)] = 30.0
     """Days after which records are deleted."""
 
 
 class PriceSettings(Section):
-    """Money per million tokens of one model."""
+    """Prices of one model. A price is money for a million tokens."""
 
     input_text: Money
-    """Instructions, functions, digits."""
+    """Input that is text: instructions, functions, digits."""
     cached_text: Money
-    """Cached input: sent before in the call."""
+    """Text input that the server still has in its cache from an earlier response."""
     output_text: Money
-    """Transcripts of the agent, arguments of functions."""
+    """Output that is text: transcripts of the agent's speech, arguments of functions."""
     input_audio: Money
-    """The caller's speech, and the conversation before it."""
+    """Input that is audio: what the caller says, and the earlier speech in the conversation."""
     cached_audio: Money
-    """Cached input: sent before in the call."""
+    """Audio input that the server still has in its cache from an earlier response."""
     output_audio: Money
-    """The agent's speech."""
+    """Output that is audio: the agent's speech."""
     transcription_minute: Money = 0.0045
     """Price of one minute of the caller's speech, if transcription is on."""
 
@@ -62,21 +62,22 @@ class CostSettings(Section):
     currency: str = "USD"
     """Currency of all amounts."""
     prices: dict[str, PriceSettings] = PRICES
-    """Prices by model. For other models only tokens are counted."""
+    """Prices by model. For other models ariagent counts only tokens."""
     daily_cap: Money | None = None
-    """Once the day's calls have cost this much, new calls are sent to the human queue. null: no cap. A day is that of
-    ``timezone``."""
+    """When the day's calls have cost this much, new callers are sent to the human queue. null: no cap. The day begins
+    at midnight in ``timezone``."""
 
 
 class CapsSettings(Section):
-    """Limits. Above them callers go to the human queue. ``max_calls``, also for each agent, limits calls at once."""
+    """Limits. If one is reached, new callers are sent to the human queue. (``max_calls`` limits the calls at the same
+    time, ``agents.NAME.max_calls`` those of one agent.)"""
 
     calls_per_caller_per_hour: Annotated[int, Field(ge=1)] | None = None
-    """Calls of one number within any 60 minutes. Callers without a number are not counted, nor callers who return from
-    the human queue. null: no cap."""
+    """Most calls from one number within any 60 minutes. Callers without a number do not count, nor callers who return
+    from the human queue. null: no cap."""
     minutes_per_day: Annotated[float, Field(gt=0)] | None = 1440.0
-    """Minutes of conversation a day, all calls together. Running calls continue. null: no cap. A day is that of
-    ``timezone``."""
+    """Most minutes of conversation a day, in all calls together. Running calls continue. null: no cap. The day begins
+    at midnight in ``timezone``."""
     minutes_per_day_unknown: Annotated[float, Field(gt=0)] | None = 60.0
-    """Minutes of conversation a day with callers without a number (withheld or unknown). These minutes also count in
-    ``minutes_per_day``. null: no separate cap."""
+    """Most minutes of conversation a day with callers without a number (withheld or unknown). These minutes also count
+    in ``minutes_per_day``. null: no separate cap."""

@@ -94,7 +94,7 @@ class Api:
             fields = {"by": found.name, "name": route.name}
             log.warning("control.forbidden", extra={"fields": fields})
             needed = route.role.name.lower()
-            reason = f"{found.name} is a {found.role.name.lower()}; this is for a {needed} and above"
+            reason = f"{found.name} has the role {found.role.name.lower()}; this needs the role {needed} or higher"
             raise RefusedError(403, "wrong_role", reason)
         return found
 

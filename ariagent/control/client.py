@@ -97,7 +97,7 @@ class Client:
             return dict(found[0])
         if found:
             some = ", ".join(call["id"] for call in found[:5]) + (", ..." if len(found) > 5 else "")
-            raise ServiceError(f"{name!r} is the id of several calls: {some}", remedy="Give more of the id")
+            raise ServiceError(f"{name!r} fits several calls: {some}", remedy="Give more characters of the id")
         raise ServiceError(f"no active call {name!r}", remedy="`ariagent calls` lists the active calls")
 
     def _ask(self, path: str, body: bytes | None, limit_s: float) -> dict[str, Any]:
@@ -114,7 +114,8 @@ class Client:
             reason = error.reason if isinstance(error, urllib.error.URLError) else error
             told = why(reason) if isinstance(reason, BaseException) else str(reason)
             raise ServiceError(
-                f"the service does not answer at {self.access.url}: {told}", remedy="Does it run? See its log"
+                f"the service does not answer at {self.access.url}: {told}",
+                remedy="Check whether it runs, and read its log",
             ) from None
         except ValueError as error:
             raise ConfigurationError(f"{self.access.url} is not the address of a service: {error}") from None

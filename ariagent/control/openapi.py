@@ -66,7 +66,7 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.role is None:
         made["security"] = []
     else:
-        made["description"] = f"For the role {route.role.name.lower()} and above."
+        made["description"] = f"Needs the role {route.role.name.lower()} or higher."
     return made
 
 

@@ -83,8 +83,8 @@ class Store:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InstallError(
                 f"{path}, the list of installed files, is damaged: {error!r}",
-                remedy="Restore it from a backup; or move it away, run `ariagent install --apply` with "
-                "the choices of the last time, which writes a new one, and then what you wanted to run",
+                remedy="Restore it from a backup. Or move it away, run `ariagent install --apply` with "
+                "the same options as the last time, which writes a new list, and then repeat this command",
             ) from None
 
     def write(self, plan: Plan, choices: Choices, facts: dict[str, Any]) -> Manifest:

@@ -62,7 +62,7 @@ def _failed(known: tuple[Fault, str], cause: str) -> SessionFailed:
 def exhausted(ended: ResponseEnded) -> SessionFailed:
     """The session is of no use: the model refuses to respond."""
     if ended.reason == SILENT:
-        return SessionFailed(Fault.SILENT, "the model answers, and says nothing")
+        return SessionFailed(Fault.SILENT, "the model's responses are empty")
     fault, remedy = _FAULTS.get(ended.reason, (Fault.SERVER, ""))
     return SessionFailed(fault, f"the model does not respond: {ended.reason}: {ended.message}", remedy)
 

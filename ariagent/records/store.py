@@ -83,7 +83,7 @@ class Store:
         if not found:
             raise UnknownCallError(f"there is no call {name!r}", remedy="`ariagent calls --all` lists what there is")
         some = ", ".join(row.id for row in found[:5]) + (", ..." if len(found) > 5 else "")
-        raise UnknownCallError(f"{name!r} is the id of several calls: {some}", remedy="Give more of the id")
+        raise UnknownCallError(f"{name!r} fits several calls: {some}", remedy="Give more characters of the id")
 
     def visits(self, call: str) -> list[CallRow]:
         """All visits of the call with this id."""
@@ -212,7 +212,7 @@ class Store:
     def _nothing(self) -> RecordsError:
         return RecordsError(
             f"nothing was recorded in {self.path.parent}",
-            remedy="Name the service's settings with -c FILE; it records when records.enabled is true",
+            remedy="Name the service's settings with -c FILE. The service keeps records if records.enabled is true",
         )
 
     def _unreadable(self, cause: str) -> RecordsError:

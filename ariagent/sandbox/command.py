@@ -34,69 +34,83 @@ def sandbox(
         Path, typer.Option(help="Scenario: the model's answers (YAML).", show_default="a bicycle repair shop")
     ] = DEFAULT_SCENARIO,
     think_ms: Annotated[
-        float, typer.Option(min=0, help="From the end of the caller's turn to the first audio, in ms.")
+        float,
+        typer.Option(min=0, help="Milliseconds from the end of the caller's turn to the first audio of the answer."),
     ] = 250,
     generation_speed: Annotated[
-        float, typer.Option(min=0, help="How many times faster than real time audio is made; 0: all at once.")
+        float, typer.Option(min=0, help="How many times faster than real time the sandbox sends audio; 0: all at once.")
     ] = 6.0,
     detector: Annotated[
         str,
         typer.Option(
             help="Turn detection: [bold]silero[/bold], [bold]energy[/bold] (plain loudness), [bold]reflex[/bold] "
-            "(answers the first sound with a tone, for benches) or [bold]none[/bold]."
+            "(answers the first sound with a tone, for measurements) or [bold]none[/bold]."
         ),
     ] = "silero",
     recogniser: Annotated[bool, typer.Option(help="Recognise what the caller says.")] = True,
-    transcription_ms: Annotated[float, typer.Option(min=0, help="From recognition to the transcript, in ms.")] = 150,
+    transcription_ms: Annotated[
+        float, typer.Option(min=0, help="Milliseconds from recognition to the transcript.")
+    ] = 150,
     voice: Annotated[
-        str, typer.Option(help="flite voice (rms, slt, awb, kal, kal16), tone, or '' to map the API's voices.")
+        str,
+        typer.Option(help="A flite voice (rms, slt, awb, kal, kal16), or tone. '': depends on the session's voice."),
     ] = "rms",
-    session_seconds: Annotated[float, typer.Option(min=1, help="Longest life of a session.")] = 3600,
-    ping_seconds: Annotated[float, typer.Option(min=0, help="Between two pings; 0: none.")] = 20,
+    session_seconds: Annotated[float, typer.Option(min=1, help="Seconds after which a session expires.")] = 3600,
+    ping_seconds: Annotated[float, typer.Option(min=0, help="Seconds between two pings; 0: no pings.")] = 20,
     api_key: Annotated[
-        list[str] | None, typer.Option(help="A key to accept (repeatable); without any, all but those like bad...")
+        list[str] | None,
+        typer.Option(help="A key to accept; may be repeated. Default: every key that does not begin with bad."),
     ] = None,
-    model: Annotated[list[str] | None, typer.Option(help="A model to offer (repeatable).")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="A model to offer; may be repeated.")] = None,
     fault: Annotated[str, typer.Option(help=_FAULT_HELP)] = "",
     clamp_truncation: Annotated[
-        bool, typer.Option(help="Do a refused truncate past the end as far as possible, a moment later.")
+        bool,
+        typer.Option(
+            help="If a truncation is past the end of the audio: refuse it, and truncate at the end a moment later."
+        ),
     ] = True,
-    late_deltas: Annotated[int, typer.Option(min=0, help="Deltas that still follow an interruption.")] = 0,
+    late_deltas: Annotated[
+        int, typer.Option(min=0, help="Number of audio deltas that still follow an interruption.")
+    ] = 0,
     reflex_ms: Annotated[float, typer.Option(min=1, help="Length of the reflex detector's tone, in ms.")] = 400,
     reflex_hz: Annotated[float, typer.Option(min=50, help="Frequency of the reflex detector's tone, in Hz.")] = 1000,
     idle_timeout_min_ms: Annotated[
-        int, typer.Option(min=1, help="The smallest idle_timeout_ms that is accepted.")
+        int, typer.Option(min=1, help="The smallest idle_timeout_ms that the sandbox accepts.")
     ] = 5000,
     paraphrase: Annotated[
-        int, typer.Option(min=0, help="How often to say other words than the requested ones (Say exactly: ...).")
+        int, typer.Option(min=0, help="How many times to answer `Say exactly: ...` with other words than requested.")
     ] = 0,
     billed: Annotated[
-        bool, typer.Option("--billed", help="Report usage as a real server does; without it calls cost nothing.")
+        bool,
+        typer.Option("--billed", help="Report usage as a real server does. Without this option calls cost nothing."),
     ] = False,
     print_conversations: Annotated[
         bool,
         typer.Option(
             "--print-conversations",
-            help="Print the conversation that each response is made from: what the model knows at that moment.",
+            help="For each response, print the conversation that a model would know at that moment.",
         ),
     ] = False,
     fetch: Annotated[
         bool, typer.Option("--fetch", help="Fetch flite (and espeak-ng for Spanish) if they are missing; needs apt.")
     ] = False,
-    cache_dir: Annotated[Path | None, typer.Option(help="Keep synthesised speech here between runs.")] = None,
-    prewarm: Annotated[bool, typer.Option(help="Make the scenario's speech while starting.")] = True,
+    cache_dir: Annotated[
+        Path | None, typer.Option(help="Folder that keeps synthesised speech for the next run.")
+    ] = None,
+    prewarm: Annotated[bool, typer.Option(help="Synthesise the scenario's speech at the start.")] = True,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Run a local Realtime (GA) server to develop and test against.
 
-    It speaks the protocol of the OpenAI Realtime API over ws, holds any number of sessions, and follows a scenario.
-    It is a stand-in: there is no language model, and its recogniser knows the scenario's phrases only.
+    It speaks the protocol of the OpenAI Realtime API (ws, not wss), and takes any number of sessions. It contains no
+    language model: it follows a scenario, and its recogniser knows only the scenario's phrases.
 
-    How a scenario is written: docs/sandbox.md. All faults: docs/sandbox-faults.md.
+    docs/sandbox.md explains scenarios, docs/sandbox-faults.md all faults.
 
     GET /sandbox/conversations shows the conversation behind each of the latest responses (JSON).
 
-    A connection may ask for its own behaviour with [bold]?fault=NAME[/bold] or [bold]?sandbox_think_ms=50[/bold].
+    To set options for one connection, add them to its URL: [bold]?fault=NAME[/bold],
+    [bold]?sandbox_think_ms=50[/bold].
     """
     logs.configure(log_level)
     try:

@@ -38,13 +38,13 @@ KINDS = (
     ),
     Kind(
         "late_result",
-        "a function that was said to be still running has its result",
+        "a function has its result, after the model was told that it was still running",
         (r"function \S+, which was still running",),
         "I have found it. What else can I do for you?",
     ),
     Kind(
         "not_done",
-        "the caller spoke before a transfer, or into a goodbye: it was not made",
+        "the caller spoke before a transfer or into a goodbye, so the transfer or the end of the call was cancelled",
         (r"spoke before you were done",),
         "Of course. What is it?",
     ),
@@ -140,7 +140,7 @@ KINDS = (
     ),
     Kind(
         "must_speak",
-        "the model called functions ten times without the caller; it has to speak now",
+        "the model called functions ten times without a word of the caller in between; it has to speak now",
         (r"called functions.{0,40}in a row",),
         "How would you like to continue?",
     ),
@@ -213,13 +213,13 @@ KINDS = (
     ),
     Kind(
         "length_goodbye",
-        "the call is at its longest; it ends after these words",
+        "the call has reached its longest duration; it ends after these words",
         (r"longest time", r"(?:maximum|longest) (?:duration|length|call time)", r"time (?:limit|is over|is up)"),
         "Our time is over. Thank you for calling. Goodbye!",
     ),
     Kind(
         "length_warning",
-        "the call will soon be at its longest",
+        "the call will soon reach its longest duration",
         (
             r"call can last",
             r"(?:minutes?|seconds?) (?:are |is )?(?:left|remain|longer)",

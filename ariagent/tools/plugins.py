@@ -86,7 +86,7 @@ def installed(names: Collection[str]) -> Mapping[str, EntryPoint]:
 def load(point: EntryPoint) -> Tool:
     """Load one. Raises ConfigurationError that names the entry point where it is broken, or no ``Tool``."""
     where = f"the entry point {point.name} = {point.value} (group {GROUP}{_package(point)})"
-    remedy = "Mend or uninstall that package, or take the tool out of the agents"
+    remedy = "Repair or uninstall that package, or remove the tool from the agents"
     try:
         tool = point.load()
         if isinstance(tool, type):

@@ -34,7 +34,7 @@ async def test_an_interface_without_challenges_does_not_get_the_password(
     assert manager.logins == []
     assert all(PASSWORD not in str(received) for received in manager.challenges)
     assert "does not give a challenge" in causes(caplog)
-    assert "The password was not sent" in one.client.failure.remedy
+    assert "ariagent did not send the password" in one.client.failure.remedy
 
 
 async def test_a_wrong_password_is_named_and_not_shown(

@@ -12,7 +12,7 @@ LIMIT_S = 30.0
 STALL_S = 1.5
 FAULTS = {
     "never begins": ("silent", "fell silent"),
-    "has nothing in it": ("empty", "says nothing"),
+    "has nothing in it": ("empty", "responses are empty"),
     "stops in the middle": ("stall:300", "fell silent"),
 }
 

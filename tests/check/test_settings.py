@@ -83,7 +83,7 @@ def test_nothing_to_say() -> None:
         (
             {"agents": {"desk": {}}},
             Status.WARNING,
-            "there is no agent named default: calls without a route or an agent of the dialplan have none",
+            "there is no agent named default: if neither the dialplan nor a route names an agent, a call has none",
         ),
         (
             {"agents": {"default": {"opening": None}}},

@@ -87,7 +87,7 @@ async def test_a_private_address_that_is_not_allowed(shop: Shop) -> None:
     (result,) = await told(f"http://127.0.0.1:{shop.port}/", {"allowed_hosts": ["127.0.0.1"]})
     assert (result.status, result.found) == (
         Status.FAILED,
-        "127.0.0.1 is at a private address (127.0.0.1): the request would be refused",
+        "127.0.0.1 is at a private address (127.0.0.1): ariagent would refuse the request",
     )
     assert shop.connections == 0
 

@@ -115,9 +115,9 @@ SAID = {
     "audiosocket: {advertise: 10.0.0.5}": "audiosocket.advertise: must be HOST:PORT, as 10.0.0.5:9092 or [",
     "audiosocket: {allowed: 10.0.0.0/8}": "audiosocket.allowed: must be a list: [one, two], or a line for each entry",
     "audiosocket: {allowed: [10.0.0.5/8]}": "audiosocket.allowed[0]: is an address inside a network; write 10.0.0.0/8",
-    "log: debug": "log: must be a section: keys with their values, one a line",
+    "log: debug": "log: must be a section: below it, indented, a line for each key",
     "log:\n  level:debug": (
-        "log: must be a section: keys with their values, one a line, indented below it. A space must follow the colon"
+        "log: must be a section: below it, indented, a line for each key with its value. A space must follow the colon"
     ),
     "log: {level: warn}": "log.level: must be debug, info, warning or error (did you mean warning?)",
     "agents: {a: {opening: 5}}": "agents.a.opening: must be text: put it in quotes; or be a mapping",

@@ -44,7 +44,7 @@ async def test_who_may(site: Any, token: dict[str, str]) -> None:
     assert (await site.ask("GET", "/v1/calls", token["viewer"]))[0] == 200
     status, word, reason = await refused(site, "POST", f"{CALL}/whisper", token=token["viewer"], json={"text": "x"})
     assert (status, word) == (403, "wrong_role")
-    assert reason == "the-viewer is a viewer; this is for a supervisor and above"
+    assert reason == "the-viewer has the role viewer; this needs the role supervisor or higher"
     # A permitted client learns that there is no such call. For any other client the body does not matter.
     assert (await refused(site, "POST", f"{CALL}/whisper", token=token["viewer"], data=b"x" * 99999))[0] == 403
     for role in ("supervisor", "admin"):

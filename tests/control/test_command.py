@@ -100,7 +100,7 @@ async def test_a_service_is_told_to_end_by_an_admin_only(run: Run, site: Any, to
     remote = {"ARIAGENT_API_URL": site.url, "ARIAGENT_API_TOKEN": token["supervisor"]}
     result = await run("drain", configuration=False, **remote)
     assert result.exit_code == 1
-    assert "the-supervisor is a supervisor; this is for a admin" in result.stderr
+    assert "the-supervisor has the role supervisor; this needs the role admin" in result.stderr
     assert len(site.drained) == 3
 
 
@@ -114,7 +114,9 @@ async def test_another_machines_service(run: Run, site: Any, token: dict[str, st
     remote = {"ARIAGENT_API_URL": f"{site.url}/v1/", "ARIAGENT_API_TOKEN": token["viewer"]}
     result = await run("pause", configuration=False, **remote)
     assert result.exit_code == 1
-    assert result.stderr.startswith("ariagent: the-viewer is a viewer; this is for a supervisor and above")
+    assert result.stderr.startswith(
+        "ariagent: the-viewer has the role viewer; this needs the role supervisor or higher"
+    )
     result = await run("pause", configuration=False, **{**remote, "ARIAGENT_API_TOKEN": "wrong"})
     assert (result.exit_code, result.stderr) == (
         1,
@@ -211,7 +213,7 @@ async def test_a_call_is_named_by_a_part_of_its_id_that_only_it_has(run: Run, bu
     assert (await run("whisper", "c1", "x")).exit_code == 0, "it has this id, though another one begins with it"
     result = await run("whisper", "1", "x")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "ariagent: '1' is the id of several calls: c1, d1. Give more of the id\n"
+    assert result.stderr == "ariagent: '1' fits several calls: c1, d1. Give more characters of the id\n"
     assert (await run("whisper", "d", "x")).stdout == "The agent of d1 got this note: x\n"
 
 

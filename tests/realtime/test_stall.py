@@ -160,7 +160,7 @@ def test_a_response_with_nothing_in_it_is_asked_for_again_then_the_session_is_gi
     assert peer.sent() == ["response.create"]
     peer.starts(1.7, "r2")
     _, failed = peer.done(2.0, "r2")
-    assert failed == SessionFailed(Fault.SILENT, "the model answers, and says nothing")
+    assert failed == SessionFailed(Fault.SILENT, "the model's responses are empty")
     assert peer.session.response_pending
 
 

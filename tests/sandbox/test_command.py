@@ -88,8 +88,8 @@ async def test_wrong_settings_are_one_line_and_exit_2(tmp_path: Any) -> None:
         assert len(err.strip().splitlines()) == 1
 
 
-async def test_help_says_that_it_is_a_stand_in() -> None:
+async def test_help_says_that_it_contains_no_language_model() -> None:
     code, out, _ = await run("--help")
     assert code == 0
-    assert "stand-in" in out
+    assert "It contains no language model" in " ".join(out.split())
     assert "--detector" in out
