@@ -3,6 +3,9 @@
 SIGTERM drains: new calls are refused as busy. Running calls may continue for ``drain_timeout_s``; then they go to the
 human queue, or stay in Asterisk for the next process (``drain_to``). SIGINT (Ctrl-C) stops at once: running calls go to
 the human queue. A second signal of either kind also stops at once. SIGHUP reloads the settings for new calls.
+
+SIGTERM may come twice: from systemd or a terminal, which send it to each process, and from the keeper, which forwards
+it. So a second SIGTERM within ``SAME_SIGNAL_S`` counts as the first one.
 """
 
 import asyncio
@@ -70,6 +73,8 @@ log = logging.getLogger(__name__)
 
 READY_LIMIT_S = 10.0
 """How long ``service.ready`` waits for parts that calls do not need."""
+SAME_SIGNAL_S = 1.0
+"""The keeper forwards a signal within milliseconds."""
 
 
 class Service:
@@ -167,6 +172,8 @@ class Service:
         self._shutdowns = ShutdownWatch(lambda: self.settings, self.metrics)
         self._draining = Draining()
         self._stop = asyncio.Event()
+        self._terminated_at = float("-inf")
+        """The time of the first SIGTERM, and of each one that is not the same."""
         ami = self.ami
         if (pool := self.pool) is not None:
             self.metrics.watch_seats(partial(self._count_seats, pool))
@@ -480,6 +487,11 @@ class Service:
                 wait.cancel()
 
     def _signalled(self, number: signal.Signals) -> None:
+        if number is signal.SIGTERM:
+            now = asyncio.get_running_loop().time()
+            if now - self._terminated_at < SAME_SIGNAL_S:
+                return
+            self._terminated_at = now
         log.info("service.signalled", extra={"fields": {"signal": number.name, "calls": len(self.calls)}})
         if number is signal.SIGHUP:
             self.reload()
