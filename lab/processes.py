@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from ariagent.service import keeper
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 _POLL_S = 0.02
 LOG_MODE = 0o600
@@ -53,6 +55,15 @@ class ProcessRef:
     def alive(self) -> bool:
         """Whether this very process still runs."""
         return ProcessRef.of(self.pid) == self
+
+
+def serving(pid: int) -> int | None:
+    """The process that serves, if ``pid`` is ``ariagent run``: the child of a keeper, else ``pid`` itself. None while a
+    keeper has no child."""
+    if Path(f"/proc/{pid}/comm").read_text().strip() != keeper.NAME:
+        return pid
+    children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    return next((child for child in children if ProcessRef.of(child) is not None), None)
 
 
 def end_process(process: ProcessRef, signals: Sequence[tuple[signal.Signals, float]]) -> bool:
