@@ -9,12 +9,15 @@ import gc
 import os
 import signal
 import time
+from contextlib import suppress
 
 import ariagent
 from ariagent.service.restarts import ASK_TO_END, End, Restarts
 
 NAME = "ariagent-keeper"
 """The process, as ``systemctl status`` and ``top`` show it."""
+FORWARDED_SIGTERM = signal.SIGRTMIN
+"""The service gets this signal for a SIGTERM to the keeper; see ``ariagent.service.service``."""
 _ENDING = frozenset(signal.Signals[name] for name in ASK_TO_END)
 _FORWARDED = _ENDING | {signal.SIGHUP}
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
@@ -53,12 +56,18 @@ def _wait(service: int, restarts: Restarts) -> int | str:
     while True:
         if (number := signal.sigwait(_FORWARDED | {signal.SIGCHLD})) != signal.SIGCHLD:
             restarts.told_to_end |= number in _ENDING
-            os.kill(service, number)
+            os.kill(service, FORWARDED_SIGTERM if number == signal.SIGTERM else number)
             continue
         pid, status = os.waitpid(service, os.WNOHANG)
         if pid:
             code = os.waitstatus_to_exitcode(status)
-            return code if code >= 0 else signal.Signals(-code).name
+            return code if code >= 0 else _signal_name(-code)
+
+
+def _signal_name(number: int) -> str:
+    with suppress(ValueError):
+        return signal.Signals(number).name
+    return f"signal {number}"
 
 
 def _package() -> tuple[int, int]:

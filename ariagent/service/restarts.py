@@ -9,6 +9,8 @@ PAUSES_S = (0.0, 0.1, 0.5, 2.0)
 WINDOW_S = 60.0
 """An older crash does not count any more."""
 ASK_TO_END = ("SIGTERM", "SIGINT")
+ASKED = (*ASK_TO_END, "SIGRTMIN")
+"""The signals that end a service which cannot handle signals yet. The keeper forwards SIGTERM as SIGRTMIN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Restarts:
         """``how``: the exit code, or the name of the signal that killed it; ``now`` in seconds of a monotonic clock."""
         if isinstance(how, int) and how != CRASHED:
             return End(how)
-        if how in ASK_TO_END:  # before the service could handle the signal
+        if how in ASKED:
             return End(0)
         cause = "an internal error" if how == CRASHED else f"killed by {how}"
         if self.told_to_end:

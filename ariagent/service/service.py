@@ -4,8 +4,8 @@ SIGTERM drains: new calls are refused as busy. Running calls may continue for ``
 human queue, or stay in Asterisk for the next process (``drain_to``). SIGINT (Ctrl-C) stops at once: running calls go to
 the human queue. A second signal of either kind also stops at once. SIGHUP reloads the settings for new calls.
 
-SIGTERM may come twice: from systemd or a terminal, which send it to each process, and from the keeper, which forwards
-it. So a second SIGTERM within ``SAME_SIGNAL_S`` counts as the first one.
+systemd may send SIGTERM to the service and to its keeper, which forwards it. That is one SIGTERM. The service can tell,
+because the keeper forwards it as another signal.
 """
 
 import asyncio
@@ -60,6 +60,7 @@ from ariagent.records.store import calls_today, spent_today
 from ariagent.redaction import Redaction, secrets_of
 from ariagent.service.draining import Draining, Plan
 from ariagent.service.health import Health, state_of
+from ariagent.service.keeper import FORWARDED_SIGTERM
 from ariagent.service.lag import LOOK_S, Lag
 from ariagent.service.resources import having
 from ariagent.service.selfcheck import SelfCheck
@@ -73,8 +74,6 @@ log = logging.getLogger(__name__)
 
 READY_LIMIT_S = 10.0
 """How long ``service.ready`` waits for parts that calls do not need."""
-SAME_SIGNAL_S = 1.0
-"""The keeper forwards a signal within milliseconds."""
 
 
 class Service:
@@ -172,8 +171,8 @@ class Service:
         self._shutdowns = ShutdownWatch(lambda: self.settings, self.metrics)
         self._draining = Draining()
         self._stop = asyncio.Event()
-        self._terminated_at = float("-inf")
-        """The time of the first SIGTERM, and of each one that is not the same."""
+        self._sigterms: Counter[signal.Signals] = Counter()
+        """How often SIGTERM came, by the way on which it came."""
         ami = self.ami
         if (pool := self.pool) is not None:
             self.metrics.watch_seats(partial(self._count_seats, pool))
@@ -474,7 +473,7 @@ class Service:
 
     def _listen_for_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, FORWARDED_SIGTERM, signal.SIGINT, signal.SIGHUP):
             with suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.add_signal_handler(number, self._signalled, number)
 
@@ -487,11 +486,14 @@ class Service:
                 wait.cancel()
 
     def _signalled(self, number: signal.Signals) -> None:
-        if number is signal.SIGTERM:
-            now = asyncio.get_running_loop().time()
-            if now - self._terminated_at < SAME_SIGNAL_S:
+        if number in (signal.SIGTERM, FORWARDED_SIGTERM):
+            before = max(self._sigterms.values(), default=0)
+            self._sigterms[number] += 1
+            if self._sigterms[number] <= before:
                 return
-            self._terminated_at = now
+            number = signal.SIGTERM
+        elif number is signal.SIGINT and self._stop.is_set():
+            return
         log.info("service.signalled", extra={"fields": {"signal": number.name, "calls": len(self.calls)}})
         if number is signal.SIGHUP:
             self.reload()
