@@ -176,6 +176,30 @@ async def test_a_service_that_crashes_again_and_again_is_given_up(settings: Path
     assert command.log[-1] == "ariagent: the service crashed 3 times within 60 s; at last: an internal error\n"
 
 
+class Busy:
+    """In place of ``Service``: it is told to end, and does not."""
+
+    def __init__(self, *args: object, **more: object) -> None:
+        pass
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, keeper.FORWARDED_SIGTERM):
+            loop.add_signal_handler(number, partial(print, "came", number.name, file=sys.stderr, flush=True))
+        print("listening", file=sys.stderr, flush=True)
+        await asyncio.Event().wait()
+
+
+async def test_a_service_that_is_killed_while_it_drains_is_not_started_again(settings: Path) -> None:
+    async with run(settings, **{"ariagent.service.service.Service": Busy}) as command:
+        await command.logs("listening")
+        command.process.signal(signal.SIGTERM)
+        assert await command.logs("came ") == f"came {keeper.FORWARDED_SIGTERM.name}\n"
+        os.kill(command.service().pid, signal.SIGKILL)
+        assert await command.ended() == 1
+        assert command.log[-1] == "ariagent: the service did not end in order: killed by SIGKILL\n"
+
+
 async def test_a_signal_ends_a_keeper_that_waits_to_start_the_service_again(settings: Path) -> None:
     changed = {"ariagent.service.service.Service": Crashing, "ariagent.service.restarts.PAUSES_S": (4 * LIMIT_S,)}
     async with run(settings, **changed) as command:
@@ -218,7 +242,16 @@ async def test_sigterm_to_both_processes_is_one_request(tmp_path: Path) -> None:
     assert (service._draining.asked.is_set(), service._stop.is_set()) == (True, False)
     service._signalled(ways[-1])
     assert service._stop.is_set()
-    await service.ari.close()
+
+
+async def test_sigint_to_both_processes_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """So a terminal does it at Ctrl-C."""
+    service = Service(Settings(state_directory=tmp_path))
+    with caplog.at_level("INFO"):
+        for _ in range(2):
+            service._signalled(signal.SIGINT)
+    assert service._stop.is_set()
+    assert caplog.messages == ["service.signalled"]
 
 
 async def test_ctrl_c_in_a_terminal_ends_both(settings: Path) -> None:
