@@ -20,7 +20,7 @@ from ariagent.synthesis.programs import LAB
 from lab.asterisk import AsteriskInstance
 from lab.labsettings import NO_CAPS
 from lab.packages import default_lab_dir
-from lab.processes import private_log, serving
+from lab.processes import group_members, private_log, serving
 
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 10.0
@@ -86,8 +86,12 @@ class Process:
             raise AriagentError(f"no {text!r} of {self.log_path.stem} in {limit_s:g} s:\n{self.log[-2000:]}") from None
 
     async def ended(self) -> int:
-        """Wait for its end; returns the exit status."""
-        return await self._process.wait()
+        """Wait for its end, and for the end of a service whose keeper it is; returns the exit status."""
+        status = await self._process.wait()
+        async with asyncio.timeout(STOP_LIMIT_S):
+            while group_members(self.pid):
+                await asyncio.sleep(0.005)
+        return status
 
     def followed(self) -> "Process":
         """SIGKILL the service, as running out of memory would; returns the service that the same keeper starts."""

@@ -41,6 +41,22 @@ def test_an_ended_process_is_none_even_as_a_zombie(child: subprocess.Popen[bytes
     assert ProcessRef.of(child.pid) is None
 
 
+def test_a_zombie_whose_threads_are_not_over_still_has_its_ports() -> None:
+    script = """
+import ctypes, sys, threading
+threading.Thread(target=sys.stdin.read).start()
+print(flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        while Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            pass
+        assert ProcessRef.of(process.pid) is not None
+        process.kill()
+
+
 def test_the_service_is_the_living_child_of_its_keeper(child: subprocess.Popen[bytes]) -> None:
     assert serving(child.pid) == child.pid, "not a keeper"
     script = f"""
