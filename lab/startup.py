@@ -1,7 +1,7 @@
 """``python -m lab startup``: what ``ariagent run`` costs until calls can come in, beside an earlier commit.
 
-A start is nearly all imports. After a crash it is silence for the callers. So each service is then killed (SIGKILL), and
-its keeper starts it again; a service without a keeper is started again as systemd does.
+A start is nearly all imports. After a crash it is silence for the callers. So each service is then killed (SIGKILL).
+Its keeper starts it again; a service without a keeper is started again as systemd does.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ class Starts:
 
 
 def _median(starts: Sequence[Starts], what: str, figure: str) -> float:
-    return statistics.median(getattr(getattr(each, what), figure) for each in starts)
+    """Of ``what`` (``first`` or ``again``) the ``figure`` (``cpu_s`` or ``wall_s``)."""
+    return float(statistics.median(getattr(getattr(each, what), figure) for each in starts))
 
 
 async def measure(ways: dict[str, Way], folder: Path, starts: int) -> dict[str, list[Starts]]:

@@ -59,7 +59,7 @@ def run(
         _serve(configuration, after=found)
     except (typer.Exit, typer.Abort):
         raise
-    except Exception:
+    except Exception:  # noqa: BLE001  # the keeper has to tell it from exit code 1
         traceback.print_exc()
         raise typer.Exit(CRASHED) from None
 

@@ -77,7 +77,7 @@ with subprocess.Popen(["sleep", "600"]) as service:
             pass
         assert serving(process.pid) is None
         process.communicate()
-    with pytest.raises(OSError):  # noqa: PT011 - no such file, or no such process
+    with pytest.raises(OSError):  # no such file, or no such process
         serving(process.pid)
 
 

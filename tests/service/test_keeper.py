@@ -1,4 +1,4 @@
-"""``ariagent run`` as two processes, the keeper and the service. The service waits for an Asterisk that is not there."""
+"""``ariagent run`` as two processes, the keeper and the service, which waits for an Asterisk that is not there."""
 
 import asyncio
 import fcntl
@@ -262,9 +262,10 @@ async def test_ctrl_c_in_a_terminal_ends_both(settings: Path) -> None:
         os.setsid()
         fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
 
+    environment = {**os.environ, "PYTHONPATH": str(Path(ariagent.__file__).parents[1])}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "ariagent", "run", "-c", str(settings), stdin=theirs, stdout=theirs, stderr=theirs,
-        preexec_fn=be_at_the_terminal, cwd="/", env={**os.environ, "PYTHONPATH": str(Path(ariagent.__file__).parents[1])},
+        preexec_fn=be_at_the_terminal, cwd="/", env=environment,
     )  # fmt: skip
     os.close(theirs)
     shown = b""
