@@ -92,7 +92,7 @@ class Starts:
 
 
 def _median(starts: Sequence[Starts], what: str, figure: str) -> float:
-    """Of ``what`` (``first`` or ``again``) the ``figure`` (``cpu_s`` or ``wall_s``)."""
+    """The median of a ``figure`` (``cpu_s`` or ``wall_s``) of ``what`` (``first`` or ``again``)."""
     return float(statistics.median(getattr(getattr(each, what), figure) for each in starts))
 
 

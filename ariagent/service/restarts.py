@@ -1,4 +1,4 @@
-"""What follows the end of a service that has a keeper: another start, or the end of the keeper."""
+"""The decision after the end of a service that has a keeper: another start, or the end of the keeper, too."""
 
 from dataclasses import dataclass
 

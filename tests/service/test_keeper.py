@@ -149,7 +149,7 @@ async def test_a_reload_reaches_the_service(settings: Path) -> None:
 
 
 async def test_a_service_that_ends_by_itself_ends_its_keeper(settings: Path) -> None:
-    """The same exit code, so that systemd and people see what they know."""
+    """Its keeper has the exit code that systemd and people know."""
     settings.write_text("nonsense: 1\n")
     async with run(settings) as command:
         assert await command.ended() == 2

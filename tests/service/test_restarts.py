@@ -1,4 +1,4 @@
-"""What follows the end of a service that has a keeper."""
+"""The decision after the end of a service that has a keeper."""
 
 import pytest
 
