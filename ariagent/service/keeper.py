@@ -37,6 +37,8 @@ def keep() -> str | End:
         if (service := os.fork()) == 0:
             _name_process(name)
             _die_with(keeper)
+            # Until the service can handle it: its settings are not old yet.
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_SETMASK, outside)
             return cause
         _name_process(NAME)

@@ -138,6 +138,7 @@ async def test_a_reload_reaches_the_service(settings: Path) -> None:
     async with run(settings) as command:
         await command.logs(WAITING)
         settings.write_text(settings.read_text() + "drain_timeout_s: 7\n")
+        # The service listens for signals before it waits for Asterisk.
         command.process.signal(signal.SIGHUP)
         assert "changed=drain_timeout_s" in await command.logs(" settings.reloaded ")
         # A service that a keeper starts again reads the settings of then.
@@ -177,7 +178,7 @@ async def test_a_service_that_crashes_again_and_again_is_given_up(settings: Path
 
 
 class Busy:
-    """In place of ``Service``: it is told to end, and does not."""
+    """In place of ``Service``: it is told to end, and does not. It cannot handle SIGHUP yet."""
 
     def __init__(self, *args: object, **more: object) -> None:
         pass
@@ -198,6 +199,15 @@ async def test_a_service_that_is_killed_while_it_drains_is_not_started_again(set
         os.kill(command.service().pid, signal.SIGKILL)
         assert await command.ended() == 1
         assert command.log[-1] == "ariagent: the service did not end in order: killed by SIGKILL\n"
+
+
+async def test_a_reload_does_not_kill_a_service_that_cannot_handle_it_yet(settings: Path) -> None:
+    async with run(settings, **{"ariagent.service.service.Service": Busy}) as command:
+        await command.logs("listening")
+        command.process.signal(signal.SIGHUP)
+        command.process.signal(signal.SIGTERM)
+        assert await command.logs("came ") == f"came {keeper.FORWARDED_SIGTERM.name}\n"
+        assert command.count("service.crashed") == 0
 
 
 async def test_a_signal_ends_a_keeper_that_waits_to_start_the_service_again(settings: Path) -> None:
