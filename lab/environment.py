@@ -95,8 +95,10 @@ class Process:
 
     def followed(self) -> "Process":
         """SIGKILL the service, as running out of memory would; returns the service that the same keeper starts."""
-        os.kill(self.service_pid, signal.SIGKILL)
-        return Process(self._process, self.log_path, self.log_path.stat().st_size)
+        logged = self.log_path.stat().st_size
+        if (pid := serving(self.pid)) is not None:
+            os.kill(pid, signal.SIGKILL)
+        return Process(self._process, self.log_path, logged)
 
     async def kill(self) -> float:
         """SIGKILL it, with its keeper; returns when, in seconds of ``time.monotonic()``."""
@@ -189,7 +191,8 @@ class Kept:
     async def kill(self) -> Process:
         """SIGKILL the service, as running out of memory would; returns the process that serves instead."""
         count = len(self.starts)
-        if (last := self.starts[-1]).service_pid != last.pid:
+        last = self.starts[-1]
+        if last.running and serving(last.pid) != last.pid:
             self.starts.append(last.followed())
         else:
             await last.kill()
