@@ -1,4 +1,4 @@
-"""Callers whose service is killed (SIGKILL) and started again 0.1 s later: what they notice."""
+"""Callers whose service is killed (SIGKILL) and started again by its keeper: what they notice."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ from lab.call_setup import CallState
 
 LIMIT_S = 60.0
 """For what must happen, on a busy machine."""
-SETTLED_S = 0.3
+SETTLED_S = 0.1
 """After the kill: what Asterisk and the network still had of the old service has been heard."""
 ASKED_S = 0.9
 """How long callers speak who are asking as the service dies; a third of it before the kill."""

@@ -20,7 +20,7 @@ from ariagent.synthesis.programs import LAB
 from lab.asterisk import AsteriskInstance
 from lab.labsettings import NO_CAPS
 from lab.packages import default_lab_dir
-from lab.processes import private_log
+from lab.processes import group_members, private_log, serving
 
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 10.0
@@ -35,31 +35,39 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class Process:
-    """A child process whose output goes to a file."""
+    """A child process whose output goes to a file. ``skipped``: bytes of the file that are of an earlier service."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log_path: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, log_path: Path, skipped: int = 0) -> None:
         self._process = process
         self.log_path = log_path
+        self._skipped = skipped
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
     @property
+    def service_pid(self) -> int:
+        """The process that serves, if this one is its keeper. Raises AriagentError while it has none."""
+        if (pid := serving(self.pid)) is None:
+            raise AriagentError(f"the keeper of {self.log_path.stem} has no service")
+        return pid
+
+    @property
     def log(self) -> str:
-        return self.log_path.read_text(errors="replace")
+        return self.log_path.read_bytes()[self._skipped :].decode(errors="replace")
 
     @property
     def running(self) -> bool:
         return self._process.returncode is None
 
     def cpu_s(self) -> float:
-        """CPU time used so far, user and system, all threads."""
-        return cpu_seconds(self.pid)
+        """CPU time used so far, user and system, all threads; of a service without its keeper."""
+        return cpu_seconds(self.service_pid)
 
     def rss_mb(self) -> float:
-        """Resident memory now."""
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        """Resident memory now; of a service without its keeper."""
+        pages = int(Path(f"/proc/{self.service_pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
     async def wait_for(self, text: str, limit_s: float = START_LIMIT_S) -> str:
@@ -78,11 +86,22 @@ class Process:
             raise AriagentError(f"no {text!r} of {self.log_path.stem} in {limit_s:g} s:\n{self.log[-2000:]}") from None
 
     async def ended(self) -> int:
-        """Wait for its end; returns the exit status."""
-        return await self._process.wait()
+        """Wait for its end, and for the end of a service whose keeper it is; returns the exit status."""
+        status = await self._process.wait()
+        async with asyncio.timeout(STOP_LIMIT_S):
+            while group_members(self.pid):
+                await asyncio.sleep(0.005)
+        return status
+
+    def followed(self) -> "Process":
+        """SIGKILL the service, as running out of memory would; returns the service that the same keeper starts."""
+        logged = self.log_path.stat().st_size
+        if (pid := serving(self.pid)) is not None:
+            os.kill(pid, signal.SIGKILL)
+        return Process(self._process, self.log_path, logged)
 
     async def kill(self) -> float:
-        """SIGKILL it, as running out of memory would; returns when, in seconds of ``time.monotonic()``."""
+        """SIGKILL it, with its keeper; returns when, in seconds of ``time.monotonic()``."""
         killed = time.monotonic()
         if self.running:
             os.kill(self.pid, signal.SIGKILL)
@@ -170,9 +189,13 @@ class Kept:
                 await asyncio.sleep(0.05)
 
     async def kill(self) -> Process:
-        """SIGKILL it, as running out of memory would; returns the process that serves instead."""
+        """SIGKILL the service, as running out of memory would; returns the process that serves instead."""
         count = len(self.starts)
-        await self.starts[-1].kill()
+        last = self.starts[-1]
+        if last.running and serving(last.pid) != last.pid:
+            self.starts.append(last.followed())
+        else:
+            await last.kill()
         return await self.serving(after=count)
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from ariagent.service import keeper
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 _POLL_S = 0.02
 LOG_MODE = 0o600
@@ -41,18 +43,29 @@ class ProcessRef:
 
     @classmethod
     def of(cls, pid: int) -> ProcessRef | None:
-        """The running process with this pid; None when there is none (a zombie counts as none)."""
+        """The running process with this pid; None when there is none. A zombie counts as none, unless threads of it are
+        still ending: they have its ports."""
         try:
             # The name in field 2 may hold spaces and brackets; what follows its last bracket may not.
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ended = fields[0] in {"Z", "X"} and len(os.listdir(f"/proc/{pid}/task")) < 2
         except OSError:
             return None
-        return None if fields[0] in {"Z", "X"} else cls(pid, int(fields[19]))
+        return None if ended else cls(pid, int(fields[19]))
 
     @property
     def alive(self) -> bool:
         """Whether this very process still runs."""
         return ProcessRef.of(self.pid) == self
+
+
+def serving(pid: int) -> int | None:
+    """The process that serves, if ``pid`` is ``ariagent run``: the child of a keeper, else ``pid`` itself. None while a
+    keeper has no child."""
+    if Path(f"/proc/{pid}/comm").read_text().strip() != keeper.NAME:
+        return pid
+    children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    return next((child for child in children if ProcessRef.of(child) is not None), None)
 
 
 def end_process(process: ProcessRef, signals: Sequence[tuple[signal.Signals, float]]) -> bool:
@@ -69,7 +82,7 @@ def end_process(process: ProcessRef, signals: Sequence[tuple[signal.Signals, flo
             os.kill(process.pid, number)
         if graceful := _gone(process, wait_s):
             break
-    group = _group_members(process.pid)
+    group = group_members(process.pid)
     for member in group:
         with contextlib.suppress(ProcessLookupError):
             os.kill(member.pid, signal.SIGKILL)
@@ -88,7 +101,8 @@ def _gone(process: ProcessRef, wait_s: float) -> bool:
     return True
 
 
-def _group_members(group: int) -> list[ProcessRef]:
+def group_members(group: int) -> list[ProcessRef]:
+    """The processes of a group that have not ended."""
     members = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, ProcessLookupError):

@@ -1,6 +1,7 @@
 """``python -m lab startup``: what ``ariagent run`` costs until calls can come in, beside an earlier commit.
 
-A start is nearly all imports. After a crash it is silence for the callers.
+A start is nearly all imports. After a crash it is silence for the callers. So each service is then killed (SIGKILL).
+Its keeper starts it again; a service without a keeper is started again as systemd does.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ import argparse
 import asyncio
 import io
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -22,7 +26,7 @@ import yaml
 from lab import environment
 from lab.asterisk import AsteriskInstance
 from lab.packages import default_lab_dir, ensure_asterisk
-from lab.processes import CHECKOUT
+from lab.processes import CHECKOUT, serving
 
 SANDBOX = ("--detector", "none", "--no-recogniser", "--voice", "tone", "--no-prewarm")
 
@@ -31,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; 1 if the start costs more than the wanted share of the earlier commit's."""
     parser = argparse.ArgumentParser(prog="python -m lab startup", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--against", metavar="COMMIT", default="ed66ee3", help="the commit to compare with")
-    parser.add_argument("--share", type=float, default=0.5, help="the most that may be needed of its CPU time")
+    parser.add_argument(
+        "--share", type=float, default=0.5, help="the most that a start after a crash may need of its CPU time"
+    )
     parser.add_argument("--starts", type=int, default=7, help="starts of each, one after the other")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="ariagent-startup-") as folder:
@@ -39,27 +45,69 @@ def main(argv: Sequence[str] | None = None) -> int:
         archive = subprocess.run(["git", "archive", options.against], cwd=CHECKOUT, capture_output=True, check=True)
         with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
             files.extractall(earlier, filter="data")
-        found = asyncio.run(measure({options.against: earlier, "now": CHECKOUT}, Path(folder), options.starts))
-    for name, times in found.items():
-        cpu, wall = (statistics.median(each) for each in zip(*times, strict=True))
-        sys.stdout.write(f"{name:10} {cpu:.2f} s of CPU, ready after {wall:.2f} s (medians of {len(times)})\n")
-    before, now = (statistics.median(cpu for cpu, _ in found[name]) for name in (options.against, "now"))
-    sys.stdout.write(f"now is {now / before:.0%} of {options.against}; {options.share:.0%} are wanted\n")
-    return int(now > options.share * before)
+        ways = {
+            options.against: Way(earlier),
+            "now, --no-keeper": Way(CHECKOUT, ("--no-keeper",)),
+            "now": Way(CHECKOUT),
+        }
+        found = asyncio.run(measure(ways, Path(folder), options.starts))
+    before = found[options.against]
+    for name, starts in found.items():
+        for what in ("first", "again"):
+            cpu, wall = (_median(starts, what, each) for each in ("cpu_s", "wall_s"))
+            share = cpu / _median(before, what, "cpu_s")
+            sys.stdout.write(
+                f"{name:18}{what:6} {cpu:.2f} s of CPU ({share:.0%}), calls after {wall:.2f} s (of {len(starts)})\n"
+            )
+        sys.stdout.write(f"{name:18}memory {statistics.median(each.pss_mb for each in starts):.0f} MB (PSS)\n")
+    share = _median(found["now"], "again", "cpu_s") / _median(before, "again", "cpu_s")
+    sys.stdout.write(f"a start after a crash is {share:.0%} of {options.against}'s; {options.share:.0%} are wanted\n")
+    return int(share > options.share)
 
 
-async def measure(checkouts: dict[str, Path], folder: Path, starts: int) -> dict[str, list[tuple[float, float]]]:
-    """CPU seconds and seconds of each start, by checkout. They take turns, with one Asterisk and one sandbox."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in checkouts}
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to run the service."""
+
+    checkout: Path
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Until calls can come in, of all processes."""
+
+    cpu_s: float
+    wall_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """The first start, and the one after SIGKILL."""
+
+    first: Cost
+    again: Cost
+    pss_mb: float
+    """Memory of all processes after it; what they share counts once."""
+
+
+def _median(starts: Sequence[Starts], what: str, figure: str) -> float:
+    """The median of a ``figure`` (``cpu_s`` or ``wall_s``) of ``what`` (``first`` or ``again``)."""
+    return float(statistics.median(getattr(getattr(each, what), figure) for each in starts))
+
+
+async def measure(ways: dict[str, Way], folder: Path, starts: int) -> dict[str, list[Starts]]:
+    """The starts of each. They take turns, with one Asterisk and one sandbox."""
+    found: dict[str, list[Starts]] = {name: [] for name in ways}
     program = ensure_asterisk(default_lab_dir())
     async with (
         AsteriskInstance(program, folder / "asterisk") as asterisk,
         environment.sandbox(folder, *SANDBOX) as (_, url),
     ):
         for number in range(-1, starts):  # the first of each only compiles
-            for name, checkout in checkouts.items():
+            for name, way in ways.items():
                 settings = _settings(asterisk, folder, url, f"{name}-{number}")
-                one = await _start(checkout, settings)
+                one = await _start(way, settings)
                 if number >= 0:
                     found[name].append(one)
     return found
@@ -87,25 +135,53 @@ def _ready(checkout: Path) -> bytes:
     return b" service.accepting_calls" if told else b" service.ready"
 
 
-async def _start(checkout: Path, settings: Path) -> tuple[float, float]:
-    argv = [sys.executable, "-m", "ariagent", "run", "-c", str(settings)]
-    environ = {**os.environ, "PYTHONPATH": str(checkout)}
+async def _start(way: Way, settings: Path) -> Starts:
+    argv = [sys.executable, "-m", "ariagent", "run", *way.words, "-c", str(settings)]
+    environ = {**os.environ, "PYTHONPATH": str(way.checkout)}
     environ.pop("PYTHONDONTWRITEBYTECODE", None)  # compiled once, as an installation is
-    loop, ready = asyncio.get_running_loop(), _ready(checkout)
-    began = loop.time()
+    ready = _ready(way.checkout)
     with tempfile.NamedTemporaryFile() as log:
-        child = await asyncio.create_subprocess_exec(*argv, cwd="/", env=environ, stdout=log, stderr=log)
-        try:
+
+        async def started() -> asyncio.subprocess.Process:
+            return await asyncio.create_subprocess_exec(*argv, cwd="/", env=environ, stdout=log, stderr=log)
+
+        async def cost(child: asyncio.subprocess.Process, began: float, count: int) -> Cost:
             async with asyncio.timeout(environment.START_LIMIT_S):
-                while ready not in Path(log.name).read_bytes():
+                while Path(log.name).read_bytes().count(ready) < count:
                     if child.returncode is not None:
                         raise RuntimeError(f"the service ended: {Path(log.name).read_text()[-2000:]}")
-                    await asyncio.sleep(0.005)
-            return environment.cpu_seconds(child.pid), loop.time() - began
+                    await asyncio.sleep(0.002)
+            wall_s = time.monotonic() - began
+            return Cost(sum(environment.cpu_seconds(pid) for pid in _pids(child.pid)), wall_s)
+
+        began = time.monotonic()
+        child = await started()
+        try:
+            first = await cost(child, began, 1)
+            killed, (service, *keeper) = time.monotonic(), _pids(child.pid)
+            used = sum(map(environment.cpu_seconds, keeper))
+            os.kill(service, signal.SIGKILL)
+            if not keeper:
+                await child.wait()
+                await asyncio.sleep(environment.RESTART_S)
+                child = await started()
+            again = await cost(child, killed, 2)
+            return Starts(first, replace(again, cpu_s=again.cpu_s - used), sum(map(_pss_mb, _pids(child.pid))))
         finally:
             if child.returncode is None:
                 child.terminate()
             await child.wait()
+
+
+def _pids(pid: int) -> list[int]:
+    """The service, then its keeper if it has one."""
+    service = serving(pid)
+    return [service, pid] if service not in (None, pid) else [pid]
+
+
+def _pss_mb(pid: int) -> float:
+    [line] = [line for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines() if line.startswith("Pss:")]
+    return int(line.split()[1]) * 1024 / 1e6
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Starts the lab's service again when it ends, as systemd would; keeps its pid true in ``lab.json`` and ``lab.env``.
+"""Starts the lab's service again when it ends, as systemd would; keeps the pids true: the keeper's in ``lab.json``, the
+service's in ``lab.env``.
 
     python -m lab.supervisor LAB_DIR
 
@@ -11,13 +12,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
 from ariagent.errors import ConfigurationError
 from lab import statefile
 from lab.asterisk import write_env
-from lab.processes import ProcessRef, private_log
+from lab.processes import ProcessRef, private_log, serving
 
 LOOK_S = 0.1
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
@@ -37,6 +39,7 @@ class Supervisor:
         self._lab_dir = lab_dir
         self._ended = False
         self._child: subprocess.Popen[bytes] | None = None
+        self._published = 0
 
     def stop(self, number: int, frame: FrameType | None) -> None:
         """A signal: end after what is being done."""
@@ -53,6 +56,7 @@ class Supervisor:
             if service is None:
                 return
             if service.alive:
+                self._publish(service.pid)
                 continue
             if time.monotonic() - began > GOOD_S:
                 pause_s = FIRST_PAUSE_S
@@ -70,8 +74,18 @@ class Supervisor:
         if (service := ProcessRef.of(self._child.pid)) is None:
             return
         statefile.note(self._lab_dir, {**statefile.known(self._lab_dir), "service": service})
+        self._publish(service.pid)
+
+    def _publish(self, keeper: int) -> None:
+        """Write the pid of the service that this process keeps, or is, if it is a new one."""
+        pid = None
+        with suppress(OSError):  # it may end meanwhile
+            pid = serving(keeper)
+        if pid is None or pid == self._published:
+            return
         names = statefile.read_env(self._lab_dir)
-        write_env(self._lab_dir / "lab.env", {**names, "SERVICE_PID": str(service.pid)})
+        write_env(self._lab_dir / "lab.env", {**names, "SERVICE_PID": str(pid)})
+        self._published = pid
 
 
 def main() -> int:

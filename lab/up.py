@@ -34,7 +34,7 @@ from lab import ports, statefile
 from lab.asterisk import STOP_SIGNALS, AsteriskInstance, write_env
 from lab.labsettings import Addresses, check, check_scenario, existing, merged
 from lab.packages import ensure_asterisk, ensure_tool, stderr_progress
-from lab.processes import ProcessRef, end_process, lab_command, private_log
+from lab.processes import ProcessRef, end_process, lab_command, private_log, serving
 from lab.statefile import forget, known, read_env
 from lab.supervisor import service_command
 
@@ -179,7 +179,7 @@ def _start_all(
         "SANDBOX_PORT": str(addresses.realtime_port),
         "METRICS_URL": f"{http_url}/metrics",
         "SANDBOX_PID": str(started["sandbox"].pid),
-        "SERVICE_PID": str(started["service"].pid),
+        "SERVICE_PID": str(serving(started["service"].pid) or started["service"].pid),
         PATH_NAME: str(config),
         "SETTINGS": str(settings_file or ""),
         "SCENARIO": str(scenario or ""),

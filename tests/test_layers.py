@@ -28,6 +28,7 @@ CORE = (
     "ariagent.audio.playout",
     "ariagent.audio.rates",
     "ariagent.service.lag",
+    "ariagent.service.restarts",
     "ariagent.audio.resample",
     "ariagent.audio.waiting_tone",
     "ariagent.audio.tones",

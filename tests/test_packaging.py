@@ -119,6 +119,14 @@ def test_draining_is_waited_for() -> None:
     assert Path("/var/lib") / found["StateDirectory"][0] == Settings().state_directory
 
 
+def test_the_keeper_gets_the_signals_and_outlives_the_service() -> None:
+    found = options(FOLDER / "ariagent.service")
+    # systemd's default signals every process of the unit.
+    assert found["KillMode"] == ["mixed"]
+    # systemd's default ends the unit when the kernel has ended any process of it.
+    assert found["OOMPolicy"] == ["continue"]
+
+
 def test_asterisks_user_reaches_the_spoken_summaries_and_nobody_lists_what_else_is_there() -> None:
     found = options(FOLDER / "ariagent.service")
     assert Settings().announcements.directory is None, "they are in the state directory"

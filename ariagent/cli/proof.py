@@ -167,7 +167,7 @@ def _service(settings_file: Path, folder: Path, environment: Mapping[str, str], 
     if user is not None:
         os.chown(folder, user.pw_uid, user.pw_gid)
     log = folder / "service.log"
-    with _process(("run", "-c", str(settings_file)), log, environment, user) as process:
+    with _process(("run", "--no-keeper", "-c", str(settings_file)), log, environment, user) as process:
         _wait(lambda: re.search(r" service\.ready(?: |$)", log.read_text(), re.MULTILINE), process, log, "the service")
         for line in _told(log):
             say(f"  {line}")

@@ -2,6 +2,8 @@
 
 import gc
 import logging
+import traceback
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +17,16 @@ from ariagent.redaction import Redaction, secrets_of
 log = logging.getLogger(__name__)
 
 
-def run(configuration: ConfigOption = None) -> None:
+def run(
+    configuration: ConfigOption = None,
+    kept: Annotated[
+        bool,
+        typer.Option(
+            "--keeper/--no-keeper",
+            help="Start the service again within a moment after a crash. Without: one process, for a debugger.",
+        ),
+    ] = True,
+) -> None:
     """Serve calls until a signal ends the service.
 
     If Asterisk does not answer or refuses the login, the service waits; the log and `/healthz` show the reason. When it
@@ -25,11 +36,36 @@ def run(configuration: ConfigOption = None) -> None:
     sent to the human queue, and running calls may continue for `drain_timeout_s`. Then the remaining callers go to the
     human queue, or the next process continues their calls (`drain_to`).
 
+    The command starts the service as a second process. If that process crashes or is killed, the command starts it
+    again at once, and its calls continue. If the service crashes five times in a minute, the command ends.
+
     The environment overrides every setting: `ARIAGENT_SECTION__KEY`, for instance `ARIAGENT_REALTIME__API_KEY`.
 
-    Exit code 0: ended by a signal; 1: a port or a folder cannot be used; 2: wrong usage, the settings do not load, or
-    another program took over the Stasis application.
+    Exit code 0: ended by a signal; 1: a port or a folder cannot be used, or the service crashed; 2: wrong usage, the
+    settings do not load, or another program took over the Stasis application.
     """
+    if not kept:
+        return _serve(configuration)
+    # Imported before the fork, so that a start after a crash has nothing left to import.
+    from ariagent.service import keeper, service  # noqa: F401
+    from ariagent.service.restarts import CRASHED, End
+
+    found = keeper.keep()
+    if isinstance(found, End):
+        if found.cause:
+            typer.echo(f"ariagent: {found.cause}", err=True)
+        raise typer.Exit(found.code)
+    try:
+        _serve(configuration, after=found)
+    except (typer.Exit, typer.Abort):
+        raise
+    except Exception:  # noqa: BLE001  # the keeper has to tell it from exit code 1
+        traceback.print_exc()
+        raise typer.Exit(CRASHED) from None
+
+
+def _serve(configuration: Path | None, after: str = "") -> None:
+    """Serve in this process. ``after``: the cause of the crash before, or ""."""
     from ariagent.service.service import Service
 
     known: list[str] = []
@@ -49,6 +85,8 @@ def run(configuration: ConfigOption = None) -> None:
     try:
         settings = read()
         adopt(settings)
+        if after:
+            log.error("service.crashed", extra={"fields": {"cause": after}})
 
         async def serve() -> None:
             await Service(settings, read, adopt, source=str(configfile.chosen(configuration))).run()

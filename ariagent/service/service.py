@@ -3,6 +3,9 @@
 SIGTERM drains: new calls are refused as busy. Running calls may continue for ``drain_timeout_s``; then they go to the
 human queue, or stay in Asterisk for the next process (``drain_to``). SIGINT (Ctrl-C) stops at once: running calls go to
 the human queue. A second signal of either kind also stops at once. SIGHUP reloads the settings for new calls.
+
+systemd may send SIGTERM to the service and to its keeper, which forwards it. That is one SIGTERM. The service can tell,
+because the keeper forwards it as another signal.
 """
 
 import asyncio
@@ -57,6 +60,7 @@ from ariagent.records.store import calls_today, spent_today
 from ariagent.redaction import Redaction, secrets_of
 from ariagent.service.draining import Draining, Plan
 from ariagent.service.health import Health, state_of
+from ariagent.service.keeper import FORWARDED_SIGTERM
 from ariagent.service.lag import LOOK_S, Lag
 from ariagent.service.resources import having
 from ariagent.service.selfcheck import SelfCheck
@@ -167,6 +171,8 @@ class Service:
         self._shutdowns = ShutdownWatch(lambda: self.settings, self.metrics)
         self._draining = Draining()
         self._stop = asyncio.Event()
+        self._sigterms: Counter[signal.Signals] = Counter()
+        """How often SIGTERM came, by the way on which it came."""
         ami = self.ami
         if (pool := self.pool) is not None:
             self.metrics.watch_seats(partial(self._count_seats, pool))
@@ -467,7 +473,7 @@ class Service:
 
     def _listen_for_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, FORWARDED_SIGTERM, signal.SIGINT, signal.SIGHUP):
             with suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.add_signal_handler(number, self._signalled, number)
 
@@ -480,6 +486,14 @@ class Service:
                 wait.cancel()
 
     def _signalled(self, number: signal.Signals) -> None:
+        if number in (signal.SIGTERM, FORWARDED_SIGTERM):
+            before = max(self._sigterms.values(), default=0)
+            self._sigterms[number] += 1
+            if self._sigterms[number] <= before:
+                return
+            number = signal.SIGTERM
+        elif number is signal.SIGINT and self._stop.is_set():
+            return
         log.info("service.signalled", extra={"fields": {"signal": number.name, "calls": len(self.calls)}})
         if number is signal.SIGHUP:
             self.reload()

@@ -88,7 +88,7 @@ async def test_a_killed_service_costs_one_caller_one_seat_and_then_people_answer
     settings = {"realtime": {"url": model.url, "api_key": "test"}, "agents": agents}
     async with lab.service(bed.asterisk, tmp_path, settings, "killed") as killed:
         os.kill(killed.pid, signal.SIGKILL)
-        await asyncio.wait_for(killed._process.wait(), LIMIT_S)
+        await asyncio.wait_for(killed.ended(), LIMIT_S)
     call = await (await phone()).dial("7000")
     await ends_with_people(call, human)
     assert len(queue_log.rows("RINGNOANSWER", "frontline")) == 1

@@ -112,7 +112,9 @@ async def nothing_in(asterisk: AsteriskInstance) -> None:
 # -- signals -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["ariagent drain", pytest.param("SIGTERM", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "how", ["ariagent drain", *(pytest.param(each, marks=pytest.mark.long) for each in ("SIGTERM", "SIGTERM to both"))]
+)
 async def test_draining_lets_calls_end_and_sends_new_ones_to_people(
     how: str, bed: Any, sandbox: Any, dial: Any, phone: Any, sound: Any, tmp_path: Path, ends_with_people: Any
 ) -> None:
@@ -123,6 +125,10 @@ async def test_draining_lets_calls_end_and_sends_new_ones_to_people(
         await until_told(process, "call.answered")
         if how == "SIGTERM":
             tell(process, signal.SIGTERM)
+        elif how == "SIGTERM to both":
+            # As systemd without KillMode=mixed: to the keeper, which forwards it, and to the service.
+            for pid in (process.pid, process.service_pid):
+                os.kill(pid, signal.SIGTERM)
         else:
             argv = [sys.executable, "-m", "ariagent", "drain", "-c", str(tmp_path / "service.yaml")]
             async with lab.process(argv, tmp_path / "drain.log") as command:

@@ -11,6 +11,7 @@ import pytest
 
 from ariagent.errors import AriagentError
 from lab import environment
+from lab.processes import ProcessRef
 
 LINES = """\
 2026-11-30T02:00:00.000+00:00 INFO service.ready port=1
@@ -48,3 +49,29 @@ async def test_a_process_that_is_killed_has_ended(logging: environment.Process) 
     assert not logging.running
     assert await logging.ended() == -signal.SIGKILL
     await logging.kill()  # once more does no harm
+
+
+KEEPER = """
+import os, signal, time
+from ariagent.service import keeper
+if isinstance(cause := keeper.keep(), str):
+    print("ready", cause, flush=True)
+    time.sleep(600)
+"""
+
+
+async def test_a_killed_service_is_followed_by_the_next_one_of_its_keeper(tmp_path: Path) -> None:
+    async with environment.kept([sys.executable, "-c", KEEPER], tmp_path, "kept", ready="ready") as kept:
+        [first] = kept.starts
+        assert first.service_pid != first.pid
+        before = first.service_pid
+        following = await kept.kill()
+        assert following.pid == first.pid
+        assert following.service_pid == first.service_pid != before
+        assert following.log == "ready killed by SIGKILL\n"
+        # Killed with its keeper, both have ended, and another process takes their place.
+        service = ProcessRef.of(following.service_pid)
+        assert service is not None
+        await following.kill()
+        assert not service.alive
+        assert (await kept.serving(after=2)).pid != first.pid

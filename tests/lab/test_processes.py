@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.processes import ProcessRef, end_process, private_log
+from ariagent.service import keeper
+from lab.processes import ProcessRef, end_process, private_log, serving
 
 TERM = ((signal.SIGTERM, 30.0),)
 
@@ -38,6 +39,46 @@ def test_an_ended_process_is_none_even_as_a_zombie(child: subprocess.Popen[bytes
     assert ProcessRef.of(child.pid) is None
     child.wait()
     assert ProcessRef.of(child.pid) is None
+
+
+def test_a_zombie_whose_threads_are_not_over_still_has_its_ports() -> None:
+    script = """
+import ctypes, sys, threading
+threading.Thread(target=sys.stdin.read).start()
+print(flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        while Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            pass
+        assert ProcessRef.of(process.pid) is not None
+        process.kill()
+
+
+def test_the_service_is_the_living_child_of_its_keeper(child: subprocess.Popen[bytes]) -> None:
+    assert serving(child.pid) == child.pid, "not a keeper"
+    script = f"""
+import ctypes, subprocess, sys
+ctypes.CDLL(None).prctl(15, {keeper.NAME.encode()!r}, 0, 0, 0)
+with subprocess.Popen(["sleep", "600"]) as service:
+    print(service.pid, flush=True)
+    sys.stdin.read()
+    service.kill()
+"""
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        service = int(process.stdout.readline())
+        assert serving(process.pid) == service
+        os.kill(service, signal.SIGKILL)
+        while ProcessRef.of(service) is not None:
+            pass
+        assert serving(process.pid) is None
+        process.communicate()
+    with pytest.raises(OSError):  # no such file, or no such process
+        serving(process.pid)
 
 
 def test_a_name_with_spaces_and_brackets_does_not_confuse() -> None:

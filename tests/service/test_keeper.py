@@ -1,0 +1,308 @@
+"""``ariagent run`` as two processes, the keeper and the service, which waits for an Asterisk that is not there."""
+
+import asyncio
+import fcntl
+import os
+import pty
+import signal
+import sys
+import termios
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import ariagent
+from ariagent.config import Settings
+from ariagent.service import keeper
+from ariagent.service.service import Service
+from lab import waiting
+from lab.processes import ProcessRef, serving
+from tests.forked import Forked
+
+LIMIT_S = 60.0
+until = partial(waiting.until, limit_s=LIMIT_S)
+WAITING = " asterisk.waiting "
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    """Settings of a service that can start, and has no Asterisk."""
+    file = tmp_path / "ariagent.yaml"
+    file.write_text(f"""\
+asterisk: {{url: "http://127.0.0.1:1", password: p}}
+realtime: {{api_key: k}}
+http: {{port: 0}}
+control: {{port: 0}}
+audiosocket: {{port: 0}}
+state_directory: {tmp_path / "state"}
+""")
+    return file
+
+
+class Command:
+    """``ariagent run``, and the lines that it logs."""
+
+    def __init__(self, process: Forked, lines: asyncio.StreamReader) -> None:
+        self.process = process
+        self._lines = lines
+        self.log: list[str] = []
+
+    @property
+    def pid(self) -> int:
+        pid = self.process._process.pid
+        assert pid is not None
+        return pid
+
+    def service(self) -> ProcessRef:
+        """The process that serves."""
+        pid = serving(self.pid)
+        assert pid is not None
+        found = ProcessRef.of(pid)
+        assert found is not None
+        return found
+
+    async def logs(self, text: str) -> str:
+        """The next line with this text."""
+        async with asyncio.timeout(LIMIT_S):
+            while line := (await self._lines.readline()).decode():
+                self.log.append(line)
+                if text in line:
+                    return line
+        raise AssertionError(f"it ended without {text}: {''.join(self.log)}")
+
+    async def ended(self) -> int:
+        """Its exit code; the rest of its log is read then."""
+        async with asyncio.timeout(LIMIT_S):
+            self.log += (await self._lines.read()).decode().splitlines(keepends=True)
+            return await self.process.ended()
+
+    def count(self, event: str) -> int:
+        return sum(f" {event} " in line or line.rstrip().endswith(f" {event}") for line in self.log)
+
+
+@asynccontextmanager
+async def run(settings: Path, *words: str, **changed: object) -> AsyncIterator[Command]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ARIAGENT_")}
+    process = Forked("run", *words, "-c", str(settings), environment=environment, changed=changed)
+    try:
+        yield Command(process, await process.error())
+    finally:
+        process.close()
+
+
+async def test_a_service_that_is_killed_is_started_again(settings: Path) -> None:
+    async with run(settings) as command:
+        await command.logs(WAITING)
+        first = command.service()
+        assert first.pid != command.pid
+        os.kill(first.pid, signal.SIGKILL)
+        assert await command.logs(" service.crashed ") == command.log[-1]
+        assert 'ERROR service.crashed cause="killed by SIGKILL"' in command.log[-1]
+        starting = await command.logs(" service.starting ")
+        await command.logs(WAITING)
+        second = command.service()
+        assert second.alive
+        assert second != first
+        assert f" pid={second.pid}\n" in starting
+        command.process.signal(signal.SIGTERM)
+        assert await command.ended() == 0
+        assert command.count("service.stopped") == 1
+
+
+async def test_without_its_keeper_the_service_ends(settings: Path) -> None:
+    async with run(settings) as command:
+        await command.logs(WAITING)
+        service = command.service()
+        os.kill(command.pid, signal.SIGKILL)
+        await until(lambda: not service.alive, "the service to end")
+        assert await command.ended() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_to_the_keeper_ends_the_service_in_order(number: signal.Signals, settings: Path) -> None:
+    async with run(settings) as command:
+        await command.logs(WAITING)
+        service = command.service()
+        command.process.signal(number)
+        assert f"signal={number.name} " in await command.logs(" service.signalled ")
+        assert await command.ended() == 0
+        assert command.count("service.stopped") == 1
+        assert command.count("service.draining") == (number is signal.SIGTERM)
+        assert not service.alive
+
+
+async def test_a_reload_reaches_the_service(settings: Path) -> None:
+    async with run(settings) as command:
+        await command.logs(WAITING)
+        settings.write_text(settings.read_text() + "drain_timeout_s: 7\n")
+        # The service listens for signals before it waits for Asterisk.
+        command.process.signal(signal.SIGHUP)
+        assert "changed=drain_timeout_s" in await command.logs(" settings.reloaded ")
+        # A service that a keeper starts again reads the settings of then.
+        settings.write_text(settings.read_text() + "log: {format: json}\n")
+        os.kill(command.service().pid, signal.SIGKILL)
+        assert '"event": "service.crashed"' in await command.logs("service.crashed")
+        command.process.signal(signal.SIGTERM)
+        assert await command.ended() == 0
+
+
+async def test_a_service_that_ends_by_itself_ends_its_keeper(settings: Path) -> None:
+    """Its keeper has the exit code that systemd and people know."""
+    settings.write_text("nonsense: 1\n")
+    async with run(settings) as command:
+        assert await command.ended() == 2
+        [line] = command.log
+        assert line.startswith(f"ariagent: {settings}:1: nonsense: unknown key")
+
+
+class Crashing:
+    """In place of ``Service``."""
+
+    def __init__(self, *args: object, **more: object) -> None:
+        pass
+
+    async def run(self) -> None:
+        raise RuntimeError("something went wrong")
+
+
+async def test_a_service_that_crashes_again_and_again_is_given_up(settings: Path) -> None:
+    changed = {"ariagent.service.service.Service": Crashing, "ariagent.service.restarts.PAUSES_S": (0.0, 0.001)}
+    async with run(settings, **changed) as command:
+        assert await command.ended() == 1
+    assert command.count("service.crashed") == 2
+    assert "".join(command.log).count("RuntimeError: something went wrong") == 3
+    assert command.log[-1] == "ariagent: the service crashed 3 times within 60 s; at last: an internal error\n"
+
+
+class Busy:
+    """In place of ``Service``: it is told to end, and does not. It cannot handle SIGHUP yet."""
+
+    def __init__(self, *args: object, **more: object) -> None:
+        pass
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, keeper.FORWARDED_SIGTERM):
+            loop.add_signal_handler(number, partial(print, "came", number.name, file=sys.stderr, flush=True))
+        print("listening", file=sys.stderr, flush=True)
+        await asyncio.Event().wait()
+
+
+async def test_a_service_that_is_killed_while_it_drains_is_not_started_again(settings: Path) -> None:
+    async with run(settings, **{"ariagent.service.service.Service": Busy}) as command:
+        await command.logs("listening")
+        command.process.signal(signal.SIGTERM)
+        assert await command.logs("came ") == f"came {keeper.FORWARDED_SIGTERM.name}\n"
+        os.kill(command.service().pid, signal.SIGKILL)
+        assert await command.ended() == 1
+        assert command.log[-1] == "ariagent: the service did not end in order: killed by SIGKILL\n"
+
+
+async def test_a_reload_does_not_kill_a_service_that_cannot_handle_it_yet(settings: Path) -> None:
+    async with run(settings, **{"ariagent.service.service.Service": Busy}) as command:
+        await command.logs("listening")
+        command.process.signal(signal.SIGHUP)
+        command.process.signal(signal.SIGTERM)
+        assert await command.logs("came ") == f"came {keeper.FORWARDED_SIGTERM.name}\n"
+        assert command.count("service.crashed") == 0
+
+
+async def test_a_signal_ends_a_keeper_that_waits_to_start_the_service_again(settings: Path) -> None:
+    changed = {"ariagent.service.service.Service": Crashing, "ariagent.service.restarts.PAUSES_S": (4 * LIMIT_S,)}
+    async with run(settings, **changed) as command:
+        children = Path(f"/proc/{command.pid}/task/{command.pid}/children")
+        await command.logs("RuntimeError: something went wrong")
+        await until(lambda: not children.read_text(), "the keeper to know that the service has ended")
+        command.process.signal(signal.SIGTERM)
+        assert await command.ended() == 0
+        assert command.count("service.crashed") == 0
+
+
+async def test_after_an_upgrade_the_old_version_is_not_started_again(settings: Path, tmp_path: Path) -> None:
+    """The next process of systemd's is the new version."""
+    installed = tmp_path / "__init__.py"
+    installed.touch()
+    async with run(settings, **{"ariagent.__file__": str(installed)}) as command:
+        await command.logs(WAITING)
+        again = tmp_path / "new"
+        again.touch()
+        again.rename(installed)
+        os.kill(command.service().pid, signal.SIGKILL)
+        assert await command.ended() == 1
+        assert command.log[-1].endswith("another version of ariagent is installed now\n")
+
+
+async def test_without_a_keeper_it_is_one_process(settings: Path) -> None:
+    async with run(settings, "--no-keeper") as command:
+        await command.logs(WAITING)
+        assert command.service().pid == command.pid
+        os.kill(command.pid, signal.SIGKILL)
+        assert await command.ended() == -signal.SIGKILL
+
+
+async def test_sigterm_to_both_processes_is_one_request(tmp_path: Path) -> None:
+    """So systemd does it, unless its unit says KillMode=mixed."""
+    service = Service(Settings(state_directory=tmp_path))
+    ways = [signal.SIGTERM, keeper.FORWARDED_SIGTERM]
+    for number in ways:
+        service._signalled(number)
+    assert (service._draining.asked.is_set(), service._stop.is_set()) == (True, False)
+    service._signalled(ways[-1])
+    assert service._stop.is_set()
+
+
+async def test_sigint_to_both_processes_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """So a terminal does it at Ctrl-C."""
+    service = Service(Settings(state_directory=tmp_path))
+    with caplog.at_level("INFO"):
+        for _ in range(2):
+            service._signalled(signal.SIGINT)
+    assert service._stop.is_set()
+    assert caplog.messages == ["service.signalled"]
+
+
+async def test_ctrl_c_in_a_terminal_ends_both(settings: Path) -> None:
+    """A real terminal, and the real command: the terminal sends SIGINT to both processes."""
+    terminal, theirs = pty.openpty()
+
+    def be_at_the_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+
+    environment = {**os.environ, "PYTHONPATH": str(Path(ariagent.__file__).parents[1])}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "ariagent", "run", "-c", str(settings), stdin=theirs, stdout=theirs, stderr=theirs,
+        preexec_fn=be_at_the_terminal, cwd="/", env=environment,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+
+    async def reads(done: Callable[[], bool]) -> None:
+        nonlocal shown
+        with suppress(OSError):  # EIO: nobody has the terminal any more
+            while not done() and (some := await asyncio.to_thread(os.read, terminal, 4096)):
+                shown += some
+
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            await reads(lambda: WAITING.encode() in shown)
+            # One thread: a fork of a process with others would not be safe.
+            assert len(list(Path(f"/proc/{process.pid}/task").iterdir())) == 1
+            service = ProcessRef.of(serving(process.pid) or 0)
+            assert service is not None
+            assert service.pid != process.pid
+            os.write(terminal, b"\x03")
+            await reads(lambda: False)
+            assert await process.wait() == 0
+        assert not service.alive
+        assert shown.count(b" service.signalled signal=SIGINT") == 1
+        assert b" service.stopped" in shown
+        assert b"Traceback" not in shown
+    finally:
+        os.close(terminal)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
