@@ -148,7 +148,8 @@ async def test_echo_returns_the_audio_that_was_played(make_phone: MakePhone, cod
     assert level_of(middle) == pytest.approx(8000, rel=0.1)
     await call.hangup()
     assert call.stats.lost == 0
-    assert spacing([frame.time for frame in call.sent]).mean_ms == pytest.approx(20, abs=1)
+    # The median: a full machine may stand still for a moment.
+    assert spacing([frame.time for frame in call.sent]).p50_ms == pytest.approx(20, abs=1)
 
 
 async def test_g722_made_by_us_is_understood_by_asterisk_and_the_other_way_round(make_phone: MakePhone) -> None:
