@@ -168,7 +168,9 @@ async def test_a_crowd_at_the_ports_is_no_death(bed: Any, sandbox: Any, dial: An
         assert "State: 'UNAVAILABLE'" not in await bed.asterisk.cli("devstate list")
 
 
-@pytest.mark.parametrize("where", ["afar", pytest.param("beside", marks=pytest.mark.chaos)])
+@pytest.mark.parametrize(
+    "where", [pytest.param("afar", marks=pytest.mark.long), pytest.param("beside", marks=pytest.mark.chaos)]
+)
 async def test_a_stranger_at_the_port_of_a_dead_service_stops_no_rescue(
     where: str,
     bed: Any,

@@ -101,7 +101,8 @@ SHORT = "steps: [wait_answer, {say: 'Hello, can you hear me?'}, wait_answer, han
 """One of the four sentences of the shipped script."""
 
 
-@pytest.mark.parametrize("shipped", [False, pytest.param(True, marks=pytest.mark.long)], ids=["short", "shipped"])
+@pytest.mark.long
+@pytest.mark.parametrize("shipped", [False, True], ids=["short", "shipped"])
 async def test_a_call_needs_nothing_that_was_not_installed(
     shipped: bool, command: list[str], asterisk: Any, sandbox: Any, service: Any, open_folder: Path
 ) -> None:
@@ -135,6 +136,7 @@ async def test_a_call_needs_nothing_that_was_not_installed(
     assert written() == before
 
 
+@pytest.mark.long
 async def test_other_sentences_say_what_they_need_and_fetch_nothing(
     command: list[str], rehearsing: list[str], asterisk: Any, open_folder: Path
 ) -> None:

@@ -270,7 +270,8 @@ async def complaining(connection: ServerConnection) -> None:
     await connection.close(3000, f"invalid_request_error.invalid_api_key {shown}"[:120])
 
 
-@pytest.mark.parametrize("at_the_door", [False, pytest.param(True, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("at_the_door", [False, True])
 async def test_nothing_of_a_model_that_refuses_shows_a_secret(
     at_the_door: bool, search: Search, tree: dict[str, Any], dial: Any, site: Any
 ) -> None:
@@ -343,6 +344,7 @@ def test_no_broken_file_shows_a_secret(search: Search) -> None:
     assert search.leaks() == []
 
 
+@pytest.mark.long
 async def test_no_refused_password_is_shown(search: Search, tree: dict[str, Any], sandbox: Any) -> None:
     tree["realtime"]["url"] = (await sandbox()).url
     tree["ami"]["password"] = search.secret("wrong-ami")

@@ -118,6 +118,7 @@ def test_fetching_survives_a_cut_off_run_and_two_processes_at_once(tmp_path: Pat
 
 
 @can_fetch
+@pytest.mark.long
 def test_a_package_that_does_not_exist_is_named(tmp_path: Path) -> None:
     lab = packages.default_lab_dir()
     with pytest.raises(ConfigurationError, match="no-such-package-here"):

@@ -9,6 +9,7 @@ from lab import soak
 from lab.soak import Plan, Reading, Report
 
 
+@pytest.mark.long
 @pytest.mark.asterisk
 async def test_nothing_is_left_of_calls_hung_up_at_random_moments() -> None:
     report = await soak.run(20, at_once=20, warm_up=40, longest_s=1.5, seed=7, idle_s=1)
