@@ -60,6 +60,7 @@ OPERATIONS = (
         "/channels/externalMedia",
         "channelId app! external_host encapsulation transport format! data variables{}",
     ),
+    ("bridges", "list", "GET", "/bridges", ""),
     ("bridges", "createWithId", "POST", "/bridges/{bridgeId}", "type name"),
     ("bridges", "addChannel", "POST", "/bridges/{bridgeId}/addChannel", "channel!"),
     ("bridges", "destroy", "DELETE", "/bridges/{bridgeId}", ""),
@@ -91,6 +92,8 @@ class AriServer:
         """More fields of a channel."""
         self.variables: dict[tuple[str, str], str] = {}
         self.bridges: list[str] = []
+        self.empty_bridges: dict[str, str] = {}
+        """Names by ids; Asterisk does not count them among those of an application."""
         self.streams: list[web.WebSocketResponse] = []
         self.connections = 0
         self.authorizations: set[str] = set()
@@ -247,6 +250,11 @@ class AriServer:
                 self.variables[channel, query["variable"]] = query.get("value", "")
             case ("DELETE", "channels", str(channel)) | ("POST", "channels", str(channel), "continue"):
                 del self.channels[channel]
+            case "GET", "bridges":
+                used = dict.fromkeys(self.bridges, "ariagent ariagent")
+                return web.json_response([{"id": id_, "name": n} for id_, n in (used | self.empty_bridges).items()])
+            case "DELETE", "bridges", str(bridge) if bridge in self.empty_bridges:
+                del self.empty_bridges[bridge]
             case "POST", "bridges", str(bridge):
                 self.bridges.append(bridge)
                 return web.json_response({"id": bridge})

@@ -398,7 +398,21 @@ class AriClient:
     # -- bridges ----------------------------------------------------------------------------------
 
     async def create_bridge(self, bridge_id: str) -> None:
-        await self._call("bridges", "createWithId", bridgeId=bridge_id, type="mixing", name="ariagent")
+        await self._call("bridges", "createWithId", bridgeId=bridge_id, type="mixing", name=self._bridge_name)
+
+    async def bridges_made(self) -> list[str]:
+        """Ids of the bridges that this application has made. Asterisk counts a bridge among those of the application
+        only when a channel has been in it."""
+        try:
+            return [
+                str(each["id"]) for each in await self._look("bridges", "list") if each["name"] == self._bridge_name
+            ]
+        except (KeyError, TypeError):
+            raise AriError("Asterisk's answer to bridges.list is no list of bridges") from None
+
+    @property
+    def _bridge_name(self) -> str:
+        return f"ariagent {self.settings.app}"
 
     async def add_to_bridge(self, bridge_id: str, *channel_ids: str) -> None:
         await self._call("bridges", "addChannel", bridgeId=bridge_id, channel=",".join(channel_ids))

@@ -257,6 +257,7 @@ class Calls:
         # A call that begins, or changes its leg, while Asterisk answers is not in the answer.
         legs = [(call, call.leg) for call in self._calls]
         channels, bridges = await context.ari.application()
+        bridges += await context.ari.bridges_made()
         present = {channel_id for channel_id in channels if not channel_id.startswith(TRIAL_PREFIX)}
         for call, leg in legs:
             if leg not in present:

@@ -246,6 +246,9 @@ class MemoryAri(AriClient):
         channels, bridges = await self.peer.request("application", "", lambda: (list(self.names), list(self.bridges)))
         return channels, bridges
 
+    async def bridges_made(self) -> list[str]:
+        return list(await self.peer.request("bridges", "", lambda: list(self.bridges)))
+
     async def channel(self, channel_id: str) -> Channel:
         def found() -> Channel:
             return Channel(

@@ -289,9 +289,12 @@ class TestCatchUp:
         server = desk.ari_server
         server.channels |= {"left-1": "PJSIP/a", "left-2": "Local/03@ariagent-seat-1;2", "m": "AudioSocket/1"}
         server.bridges += ["old-1", "old-2"]
+        # It died before there was a channel in the bridge.
+        server.empty_bridges |= {"old-3": "ariagent ariagent", "another's": "ariagent other"}
         await desk.registry.catch_up()
         assert server.channels == {}
         assert server.bridges == []
+        assert server.empty_bridges == {"another's": "ariagent other"}
         assert desk.result("left-1") == desk.result("left-2") == "error"
         assert server.asked("DELETE /channels/m")
 
@@ -411,7 +414,7 @@ class TestCatchUp:
 
     async def test_nothing_left_is_nothing_to_do(self, desk: Desk) -> None:
         await desk.registry.catch_up()
-        assert desk.ari_server.requests == ["GET /applications/ariagent"]
+        assert desk.ari_server.requests == ["GET /applications/ariagent", "GET /bridges"]
 
 
 def interrupted(leg: str, **fields: Any) -> InterruptedCall:

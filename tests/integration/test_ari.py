@@ -296,6 +296,10 @@ class TestRequests:
         await ear.saw(ChannelDestroyed, channel)
         with pytest.raises(AriError, match=r"HTTP 4\d\d"):
             await ear.client.add_to_bridge(bridge, channel)
+        # Nothing was ever in it, so that only its name says whose it is.
+        assert (await ear.client.application())[1] == []
+        assert await ear.client.bridges_made() == [bridge]
+        await ear.client.destroy_bridge(bridge)
 
     async def test_a_channel_outside_the_application_is_a_conflict(self, ear: Ear, asterisk: AsteriskInstance) -> None:
         before = set(await _channels(asterisk))
