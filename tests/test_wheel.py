@@ -42,6 +42,7 @@ def test_installed_it_knows_its_version(command: list[str]) -> None:
     assert ariagent(command, "version").strip() == __version__
 
 
+@pytest.mark.long
 def test_installed_it_prints_every_shipped_file(command: list[str]) -> None:
     names = ariagent(command, "files").split()
     assert names == shipped.names()

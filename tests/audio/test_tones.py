@@ -21,7 +21,10 @@ from lab.music import chords
 from lab.packages import default_lab_dir, ensure_tool
 
 Wave = NDArray[np.float64]
-FORMATS = (SLIN8, SLIN16, SLIN24)
+EACH_FORMAT = pytest.mark.parametrize(
+    "fmt",
+    [pytest.param(fmt, id=str(fmt), marks=pytest.mark.long if fmt != SLIN8 else ()) for fmt in (SLIN8, SLIN16, SLIN24)],
+)
 
 
 def tone(hz: float, seconds: float, rate_hz: int, level: float = 0.1) -> Wave:
@@ -107,7 +110,7 @@ def heard_through_codecs(audio: bytes, fmt: AudioFormat) -> dict[str, list[Machi
     return {codec: heard(coded(audio, fmt.rate_hz), fmt) for codec, coded in CODECS.items()}
 
 
-@pytest.mark.parametrize("fmt", FORMATS, ids=str)
+@EACH_FORMAT
 def test_each_machine_is_heard_once(fmt: AudioFormat) -> None:
     found = {
         name: heard_through_codecs(pcm(quiet(0.3, fmt.rate_hz), make(fmt.rate_hz)), fmt)
@@ -212,7 +215,7 @@ OTHERS: dict[str, Callable[[int], Wave]] = {
 NOTHING: dict[str, list[Machine]] = {codec: [] for codec in CODECS}
 
 
-@pytest.mark.parametrize("fmt", FORMATS, ids=str)
+@EACH_FORMAT
 def test_what_is_no_machine(fmt: AudioFormat) -> None:
     found = {name: heard_through_codecs(pcm(make(fmt.rate_hz)), fmt) for name, make in OTHERS.items()}
     assert found == dict.fromkeys(OTHERS, NOTHING)
@@ -228,7 +231,7 @@ def dialled(twist_db: float, seconds: float, rate: int) -> bytes:
     return pcm(*waves)
 
 
-@pytest.mark.parametrize("fmt", FORMATS, ids=str)
+@EACH_FORMAT
 def test_keys_are_no_machines(fmt: AudioFormat) -> None:
     ways = list(itertools.product((0.0, 8.0, -8.0), (0.06, 0.3, 1.6)))
     found = {way: heard_through_codecs(dialled(*way, fmt.rate_hz), fmt) for way in ways}
@@ -257,7 +260,7 @@ TEXTS = (
 
 
 @pytest.mark.parametrize("name", ["kal", "kal16", "awb", "rms", "slt", "es", "es-419"])
-@pytest.mark.parametrize("fmt", FORMATS, ids=str)
+@EACH_FORMAT
 async def test_speech_is_no_machine(name: str, fmt: AudioFormat) -> None:
     tool = await asyncio.to_thread(ensure_tool, tool_of(name), default_lab_dir())
     voice = Voice(tool, name, fmt)

@@ -53,6 +53,7 @@ def test_each_is_mono_and_lasts_as_long_as_it_takes_to_say(text: str) -> None:
         assert 0.04 * len(text) < file.getnframes() / RATE_HZ < 0.12 * len(text)
 
 
+@pytest.mark.long
 async def test_a_recogniser_understands_each_of_them() -> None:
     pytest.importorskip("pocketsphinx")
     heard = []

@@ -113,7 +113,10 @@ def near(image: np.ndarray, colour: str) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("scheme", "paper", "caller", "agent"),
-    [("1", "#ffffff", "#1769aa", "#9a3f8f"), ("0", "#14171a", "#63b3f2", "#dd8fd2")],
+    [
+        ("1", "#ffffff", "#1769aa", "#9a3f8f"),
+        pytest.param("0", "#14171a", "#63b3f2", "#dd8fd2", marks=pytest.mark.long),
+    ],
     ids=["light", "dark"],
 )
 def test_both_sides_are_drawn_on_either_side_of_the_axis(
