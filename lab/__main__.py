@@ -14,7 +14,7 @@ from pathlib import Path
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.synthesis.programs import LAB
 from lab import up
-from lab.packages import default_lab_dir, ensure_asterisk, ensure_tool, stderr_progress
+from lab.packages import default_lab_dir, ensure_asterisk, ensure_judge, ensure_tool, stderr_progress
 
 _OWN_OPTIONS = {
     "test": "run the short tests, in two groups at the same time",
@@ -74,6 +74,7 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
             ensure_asterisk(lab_dir)
             for tool in ("flite", "sipp"):
                 ensure_tool(tool, lab_dir)
+            ensure_judge(lab_dir)
             return 0
         case "asterisk":
             return asyncio.run(_foreground(lab_dir, options.directory))

@@ -138,6 +138,8 @@ CORE = (
     "ariagent.caller.words",
     "ariagent.rehearsal.judge",
     "ariagent.text",
+    "ariagent.turns.features",
+    "ariagent.turns.waiting",
     "ariagent.sandbox.accepted",
     "ariagent.sandbox.beta",
     "ariagent.sandbox.catalogue",
