@@ -20,6 +20,7 @@ _OWN_OPTIONS = {
     "test": "run the short tests, in two groups at the same time",
     "demo": "hold a conversation and print it",
     "bench": "measure every budget",
+    "judging": "how well the end-of-turn judge hears the end of human speech",
     "soak": "hang many calls up at random moments and see what is left",
     "startup": "the CPU time of a start, beside an earlier commit",
     "recordings": "make the recorded speech of the package again",

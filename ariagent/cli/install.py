@@ -130,7 +130,7 @@ def install(
     turns: Annotated[
         bool,
         typer.Option(
-            "--turns", help="Also fetch the model of the end-of-turn judge, with pip. It needs the extra `turns`."
+            "--turns", help="Also fetch the model of the end-of-turn judge, with pip. It needs the extra turns."
         ),
     ] = False,
     apply: Annotated[bool, typer.Option("--apply", help="Write the changes. Without it, only show them.")] = False,

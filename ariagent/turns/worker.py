@@ -49,6 +49,12 @@ class JudgeWorker:
         self._thread: threading.Thread | None = None
         self.counts: Counter[Outcome | Literal["cancelled"]] = Counter()
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for the judge."""
+        with self._changed:
+            return len(self._waiting)
+
     async def judge(self, pcm: bytes, rate_hz: int, within_s: float) -> float | None:
         """The probability that the caller's turn is over, or None if it is not known within ``within_s``.
 

@@ -1,5 +1,6 @@
 """The features are those that the model was trained with."""
 
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,17 @@ def test_silence_comes_before_a_short_sound() -> None:
     padded = window(short)
     assert not padded[: SAMPLES - len(short)].any()
     assert (padded[SAMPLES - len(short) :] * 32768 == short).all()
+
+
+def test_they_take_one_core() -> None:
+    """A library that multiplies matrices with threads of its own would take more, and disturb the event loop."""
+    speech = chirps(SAMPLES)
+    features(speech)
+    began, thread_began = time.process_time(), time.thread_time()
+    for _ in range(20):
+        features(speech)
+    in_this_thread = time.thread_time() - thread_began
+    assert time.process_time() - began < 1.4 * in_this_thread
 
 
 def test_loudness_does_not_matter() -> None:

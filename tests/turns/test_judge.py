@@ -70,7 +70,8 @@ async def test_through_the_worker(judge: Judge, question: bytes) -> None:
 def test_it_has_no_threads_of_its_own(model: Path, question: bytes) -> None:
     """Only the caller's thread works: judgements take no more than one core."""
     before = _threads()
-    Judge.open(model).judge(question, RATE_HZ)
+    judge = Judge.open(model)
+    judge.judge(question, RATE_HZ)
     assert _threads() == before
 
 

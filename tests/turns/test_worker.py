@@ -136,11 +136,13 @@ async def test_a_caller_who_continues_to_speak_is_not_judged(worker: JudgeWorker
     running = await asked(worker, b"a")
     await held.next()
     waits = await asked(worker, b"b")
+    assert worker.waiting == 1
     for task in (running, waits):
         task.cancel()
     await asyncio.wait((running, waits), timeout=PATIENCE_S)
     assert running.cancelled()
     assert waits.cancelled()
+    assert worker.waiting == 0
     after = await asked(worker, b"c")
     held.verdicts.put(0.1)
     assert await held.next() == b"c"
@@ -185,6 +187,8 @@ async def test_after_its_end_nobody_waits_and_nothing_runs(held: HeldJudge) -> N
     waits = await asked(worker, b"b")
     closing = asyncio.create_task(asyncio.to_thread(worker.close))
     assert await result(waits) is None
+    ended, _ = await asyncio.wait({closing}, timeout=0.2)
+    assert not ended  # the judgement runs
     held.verdicts.put(0.5)
     await asyncio.wait_for(closing, PATIENCE_S)
     assert not [thread for thread in threading.enumerate() if thread.ident in held.threads]
@@ -194,13 +198,11 @@ async def test_after_its_end_nobody_waits_and_nothing_runs(held: HeldJudge) -> N
 
 
 def test_an_event_loop_that_ends_first_does_not_end_the_thread(worker: JudgeWorker, held: HeldJudge) -> None:
-    """As in a test, or where the service is stopped: the caller's loop is closed while the judge still works."""
-
-    async def leave() -> None:
-        await asked(worker, b"a")
-        await held.next()
-
-    asyncio.run(leave())
+    """As where a program is stopped in a hurry: nobody cancelled the request, and the judge still works."""
+    loop = asyncio.new_event_loop()
+    task = loop.run_until_complete(asked(worker, b"a"))
+    assert held.begun.get(timeout=PATIENCE_S) == b"a"
+    loop.close()
     held.verdicts.put(0.5)
 
     async def ask() -> float | None:
@@ -208,3 +210,4 @@ def test_an_event_loop_that_ends_first_does_not_end_the_thread(worker: JudgeWork
         return await worker.judge(b"b", 8000, LONG_S)
 
     assert asyncio.run(ask()) == 0.9
+    assert not task.done()
