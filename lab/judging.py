@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ariagent.audio import g711
 from ariagent.turns import modelfile
 from ariagent.turns.features import features
-from ariagent.turns.judge import Judge
+from ariagent.turns.judge import Judge, Judging
 from lab.packages import default_lab_dir, ensure_judge, ensure_package
 
 PROMPTS = 45
@@ -60,7 +60,7 @@ def prompts(root: Path) -> list[Samples]:
     return found[:: max(1, len(found) // PROMPTS)][:PROMPTS]
 
 
-def row(language: str, judge: Judge, speech: Sequence[Samples]) -> str:
+def row(language: str, judge: Judging, speech: Sequence[Samples]) -> str:
     """The shares of complete and of cut turns above each threshold."""
     complete = np.array([_judged(judge, each) for each in speech])
     cut = np.array([_judged(judge, each[: pause(each)]) for each in speech])
@@ -68,7 +68,7 @@ def row(language: str, judge: Judge, speech: Sequence[Samples]) -> str:
     return f"| {language}, {len(speech)} prompts | {shares} |"
 
 
-def cost(judge: Judge) -> str:
+def cost(judge: Judging) -> str:
     """The time of one core that a judgement takes, and its features alone."""
     noise = np.random.default_rng(1).integers(-3000, 3000, 16_000 * 8, dtype=np.int16)
     spent: dict[str, list[float]] = {"judgement": [], "features": []}
@@ -90,7 +90,7 @@ def pause(speech: Samples) -> int:
     return int(third + np.argmin(smooth[third : 2 * third])) * _STEP
 
 
-def _judged(judge: Judge, speech: Samples) -> float:
+def _judged(judge: Judging, speech: Samples) -> float:
     """The judgement on speech through a telephone line, ``SILENCE_S`` after its end."""
     hiss = np.random.default_rng(len(speech)).normal(0, 4, int(RATE_HZ * SILENCE_S)).astype(np.int16)
     line = g711.decode_ulaw(g711.encode_ulaw(np.concatenate((speech, hiss))))
