@@ -59,7 +59,7 @@ class Busy:
 
 def test_a_machine_that_is_too_slow_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "SLOW_MS", 10.0)
-    assert judge_cost(Busy(20.0)).status is Status.WARNING
+    assert judge_cost(Busy(15.0)).status is Status.WARNING
     quick = judge_cost(Busy(2.0))
     assert quick.status is Status.OK
     assert 2.0 <= quick.figures["judgement_ms"] < 10.0
