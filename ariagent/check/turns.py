@@ -21,7 +21,7 @@ from ariagent.turns.worker import SHARE
 NAME = "end-of-turn judge"
 SLOW_MS = 250.0
 """A judgement that takes longer is mostly late: by then the model has answered."""
-_TIMES = 5
+_TIMES = 3
 _RATE_HZ = 8_000
 
 
