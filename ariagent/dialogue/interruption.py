@@ -120,6 +120,11 @@ class BargeInDetector:
         return self._sound.item_id if self._sound else None
 
     @property
+    def start_ms(self) -> float:
+        """The position where the sound that is being judged began."""
+        return 0.0 if self._sound is None else self._sound.start_ms
+
+    @property
     def ended(self) -> tuple[float, float] | None:
         """When the sound that is being judged fell silent, and when the server said so; None: it continues."""
         return None if self._sound is None else self._sound.ended
