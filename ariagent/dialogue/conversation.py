@@ -274,8 +274,8 @@ class Conversation:
             case rt.AudioEnded():
                 self._end_item(event.item_id)
             case rt.ResponseStarted():
-                judged = None if self._detector is None else self._detector.item_id
-                answers_sound = event.answers is not None and event.answers == judged
+                sound = None if self._detector is None else self._detector.item_id
+                answers_sound = event.answers is not None and event.answers == sound
                 if answers_sound or (self.paused and not self._session.responses.discarded(event.response_id)):
                     self._held.begin(event.response_id)
             case rt.SpeechStarted():
@@ -429,6 +429,8 @@ class Conversation:
 
     def _fell_silent(self, item_id: str, fell_silent: float, noticed: float, now: float) -> list[Happened]:
         """The server ends the caller's turn: it is over, or its answer is held until it is."""
+        if self.paused:
+            return []  # it says so again
         self._latency.speech_ended(fell_silent, noticed)
         ends = self._turn_end
         if ends is None or ends.silence(fell_silent, now) is not Step.HOLD:

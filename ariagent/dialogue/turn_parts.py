@@ -17,6 +17,8 @@ class _Parts:
     ended_at: float = 0.0
 
     def add(self, part: TurnTranscribed, now: float) -> None:
+        if self.has(part.item_id):  # it is told again
+            return
         self.ended.append(part)
         self.ended_at = now
 

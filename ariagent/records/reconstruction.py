@@ -107,9 +107,7 @@ def turns(began: float, events: Sequence[EventRow], tools: Sequence[ToolRun], wa
     """The turns of both sides, in the order in which they began to be heard."""
     answers = [_answer(answer, at - began, tools) for at, answer in of_kind(AnswerBegan, events)]
     cuts = {cut.item: _Cut(at - began, cut) for at, cut in of_kind(AgentInterrupted, events)}
-    ends = {
-        end.item: _End(at - began - end.ago_ms / 1000, end.seconds) for at, end in of_kind(CallerTurnEnded, events)
-    }
+    ends = {end.item: _End(at - began - end.ago_ms / 1000, end.seconds) for at, end in of_kind(CallerTurnEnded, events)}
     starts = {start.item: at - began for at, start in of_kind(AgentTurnBegan, events)}
     heard, spoken = waves.get("caller", b""), waves.get("agent", b"")
     found: list[Turn] = []

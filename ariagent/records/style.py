@@ -43,7 +43,8 @@ svg .wave.caller { fill: var(--caller); } svg .wave.agent { fill: var(--agent); 
 svg .block.caller { fill: var(--caller); } svg .block.agent { fill: var(--agent); }
 svg .block.unheard { fill: var(--unheard); } svg .block.tools, svg .part.tools { fill: var(--tools); }
 svg .block.error { fill: var(--bad); } svg .part.detection { fill: var(--detection); }
-svg .part.model { fill: var(--model); } svg .part.held { fill: var(--held); } svg .part.service { fill: var(--service); }
+svg .part.model { fill: var(--model); } svg .part.held { fill: var(--held); }
+svg .part.service { fill: var(--service); }
 svg .ms { font: 600 12px system-ui, sans-serif; fill: var(--soft); text-anchor: end; }
 svg .ms.slow { fill: var(--bad); }
 svg .cut { stroke: var(--bad); stroke-width: 1.5; stroke-dasharray: 4 3; }

@@ -37,7 +37,7 @@ class TurnJudge:
     @property
     def counts(self) -> Mapping[str, int]:
         """The number of judgements by outcome."""
-        return {} if self._worker is None else self._worker.counts
+        return {} if self._worker is None else {str(outcome): n for outcome, n in self._worker.counts.items()}
 
     def close(self) -> None:
         """End the judge's thread."""
