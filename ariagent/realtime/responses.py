@@ -257,7 +257,7 @@ class Responses:
             response.fulfils, response.superseded = False, True
             self._discard(response_id)
 
-    def interrupted(self, now: float, *, turn_over: bool, answers: Iterable[str]) -> None:
+    def interrupted(self, now: float, *, turn_over: bool, answers: tuple[str, ...]) -> None:
         """The caller wants to hear no more. With ``turn_over`` their turn has ended already: what is wanted, or runs as
         one of ``answers``, answers it and stays."""
         if not turn_over:

@@ -172,7 +172,7 @@ class RealtimeSession:
         self._items.answer_for_now()
 
     def interrupt(
-        self, heard: Iterable[Heard], now: float, *, turn_over: bool = False, answers: Iterable[str] = ()
+        self, heard: Iterable[Heard], now: float, *, turn_over: bool = False, answers: tuple[str, ...] = ()
     ) -> None:
         """The caller interrupted: nothing more of the running response is wanted, and of what was
         generated only ``heard`` was heard.
