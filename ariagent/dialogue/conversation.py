@@ -59,6 +59,9 @@ TURN_OVERDUE_S, SEMANTIC_WAIT_S = 3.0, 8.0
 """Seconds after the server's own wait in silence (with semantic detection 8 s) at which an open turn is overdue."""
 ANSWER_LEFT_MS = 1_000
 """Agreement in the last moments of a reply may be the answer to it."""
+SAME_SOUND_S = 0.6
+"""Two sounds with a shorter pause between them are one, where the server ends turns early. A server that does not would
+have told them as one."""
 CUT_IN_S = 1.2
 """A caller who speaks on within this time of the answer's first frame had not finished their turn."""
 
@@ -349,6 +352,8 @@ class Conversation:
     def settle(self, now: float) -> list[Happened]:
         """Decide on the sound that is being judged, which has no time left: another one begins."""
         detector = self._detector
+        if self._sound_goes_on(now):
+            return []
         return [] if detector is None else self.judge(now, detector.settle(leaving=self._leaving.announced))
 
     def judge(self, now: float, decision: BargeInDecision | None = None) -> list[Happened]:
@@ -365,12 +370,14 @@ class Conversation:
             self._hold(detector.holds, now)
             return []
         item_id, start_ms, ended = detector.item_id, detector.start_ms, detector.ended
+        parts = detector.item_ids
         detector.close()
         self._hold(False, now)
         if decision is not BargeInDecision.INTERRUPTION:
             self._held.end()
             self._turn.dismissed()
-            self._session.dismiss(item_id, now)
+            for part in parts:
+                self._session.dismiss(part, now)
             return [SoundDismissed(item_id, decision.value, self._silent_ms)]
         held = self._held.response_ids
         happened = [*self._cut_off(now, by_server=True, turn_over=ended is not None, held=held), *self._began(start_ms)]
@@ -386,6 +393,11 @@ class Conversation:
         if self.paused:
             self._turn.began(event.audio_start_ms, now, self._overdue_s)
             return self._goes_on(event.audio_start_ms, now)
+        if detector is not None and self._sound_goes_on(now):
+            self._turn.began(event.audio_start_ms, now, self._overdue_s)
+            self._part_id = detector.item_id or ""
+            detector.goes_on(event.item_id)
+            return self._discard(now)
         after_s = now - self._answer_at
         self._cut_in = CutIn(after_s) if after_s <= CUT_IN_S and not self.quiet else None
         if self._background.hides(now):
@@ -400,6 +412,12 @@ class Conversation:
             return []
         self._latency.speech_started()
         return [*self._cut_off(now, by_server=True), *self._began(event.audio_start_ms)]
+
+    def _sound_goes_on(self, now: float) -> bool:
+        """Whether a sound that begins now is more of the one that is being judged: the server ends turns early."""
+        detector = self._detector
+        ended = None if detector is None or self._turn_end is None else detector.ended
+        return ended is not None and now - ended[0] < SAME_SOUND_S
 
     def _began(self, start_ms: float) -> list[Happened]:
         """A turn of the caller's begins."""
@@ -436,10 +454,16 @@ class Conversation:
         if ends is None or ends.silence(fell_silent, now) is not Step.HOLD:
             return self._release(now)
         self._part_id = item_id
-        if over := self.hold_over(now):
+        if over := [*self.answer_held(now), *self.hold_over(now)]:
             return over
         within_s = (ends.next_deadline() or now) - now
         return [JudgeTurn(ends.pause, self._uplink.appended_ms - ends.start_ms, within_s)]
+
+    def answer_held(self, now: float) -> list[Happened]:
+        """Something more of an answer is held: a turn that was taken for complete is over now."""
+        ends = self._turn_end
+        over = ends is not None and self._held.begun and ends.answered(now) is Step.RELEASE
+        return [StopJudging(), AnswerReleased(), *self._release(now)] if over else []
 
     def turn_judged(self, pause: int, probability: float, now: float) -> list[Happened]:
         """The judge has heard a pause: the probability that the caller's turn is over."""

@@ -373,7 +373,9 @@ class Dialogue:
         """Something came from the model."""
         conversation = self._conversation
         if isinstance(event, rt.AudioArrived):  # whoever hands it over lets the playout know
-            if not conversation.holds_back(event, now):
+            if conversation.holds_back(event, now):
+                self._answer_held(now)
+            else:
                 conversation.handle(event, now)
             if conversation.overfull:
                 self.break_off(now)
@@ -382,6 +384,7 @@ class Dialogue:
         if conversation.holds_back(event, now):
             if isinstance(event, rt.ResponseEnded) and conversation.paused:
                 self._run_early(event.tool_calls, now)
+                self._answer_held(now)
             return
         if isinstance(event, rt.SpeechStarted):
             # The sound before had its time; its answer must be in the playout before this one is looked at.
@@ -411,6 +414,11 @@ class Dialogue:
         if isinstance(event, rt.ResponseEnded) and event.tool_calls:
             self._called(event.tool_calls, now)
         self._release(now)
+
+    def _answer_held(self, now: float) -> None:
+        if self._conversation.paused:
+            self._happened(self._conversation.answer_held(now), now)
+            self._release(now)
 
     def turn_judged(self, pause: int, probability: float, now: float) -> None:
         """The judge has heard a pause of the caller's: the probability that their turn is over."""

@@ -14,6 +14,8 @@ class HeldAnswer:
         """The held responses, in the order of their beginnings. Most often it is one, or none."""
         self._events: list[tuple[rt.Event, float]] = []
         self._audio_bytes = 0
+        self.begun = False
+        """There is something in it that would be heard, or done."""
 
     def begin(self, response_id: str) -> None:
         """Hold this response, too."""
@@ -25,7 +27,11 @@ class HeldAnswer:
         if not self.response_ids or getattr(event, "response_id", None) not in (*self.response_ids, ""):
             return False
         self._events.append((event, now))
-        self._audio_bytes += len(event.audio) if isinstance(event, rt.AudioArrived) else 0
+        if isinstance(event, rt.AudioArrived):
+            self._audio_bytes += len(event.audio)
+            self.begun = True
+        elif isinstance(event, rt.ResponseEnded) and event.tool_calls:
+            self.begun = True
         return True
 
     @property
@@ -41,5 +47,5 @@ class HeldAnswer:
     def end(self) -> list[tuple[rt.Event, float]]:
         """Hold nothing any more; returns what was held."""
         events, self._events = self._events, []
-        self.response_ids, self._audio_bytes = (), 0
+        self.response_ids, self._audio_bytes, self.begun = (), 0, False
         return events

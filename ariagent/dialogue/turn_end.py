@@ -13,6 +13,8 @@ from ariagent.dialogue.interruption import NO_SPEECH_DBFS, loudest_db
 LOOK_AGAIN_S, MOST_LOOKS = 0.08, 3
 """If the caller is heard again at the moment of the release, the server is given this time to say so, at most so
 often."""
+AWAITED_S = 2.0
+"""A turn that was taken for complete is over after this time, even if there is no answer."""
 LOOK_MS = 100
 """The milliseconds before the release in which the caller may be heard again. Fewer than 60 show no level."""
 ABOVE_PAUSE_DB, BELOW_VOICE_DB = 10.0, 12.0
@@ -27,7 +29,11 @@ class Phase(Enum):
     """There is no turn of the caller's, or it is over."""
     SPEAKING = "speaking"
     PAUSED = "paused"
-    """The server says that the turn is over. The answer is held."""
+    """The server says that the turn is over. There is no answer yet."""
+    ANSWERED = "answered"
+    """There is an answer, and it is held: the caller may go on."""
+    AWAITED = "awaited"
+    """The turn is taken for complete, and there is no answer yet. As long as nothing is heard, the caller may go on."""
 
 
 class Sign(Enum):
@@ -37,10 +43,12 @@ class Sign(Enum):
     """The server hears the caller."""
     SILENCE = "silence"
     """The server ends the turn."""
+    ANSWER = "answer"
+    """There is something of the answer that would be heard, or done."""
     COMPLETE = "complete"
-    """The judge takes the turn for complete."""
-    TIME_UP = "time_up"
-    """The hold time is over."""
+    """The judge takes the turn for complete, or the hold time is over."""
+    DOUBT = "doubt"
+    """The turn is taken for complete, but the caller is heard again."""
     DROPPED = "dropped"
     """Nobody waits for the end of this turn any more."""
 
@@ -60,20 +68,37 @@ class Step(Enum):
 STEPS: Mapping[tuple[Phase, Sign], tuple[Phase, Step]] = {
     (Phase.CLOSED, Sign.VOICE): (Phase.SPEAKING, Step.NOTHING),
     (Phase.CLOSED, Sign.SILENCE): (Phase.CLOSED, Step.NOTHING),
+    (Phase.CLOSED, Sign.ANSWER): (Phase.CLOSED, Step.NOTHING),
     (Phase.CLOSED, Sign.COMPLETE): (Phase.CLOSED, Step.NOTHING),
-    (Phase.CLOSED, Sign.TIME_UP): (Phase.CLOSED, Step.NOTHING),
+    (Phase.CLOSED, Sign.DOUBT): (Phase.CLOSED, Step.NOTHING),
     (Phase.CLOSED, Sign.DROPPED): (Phase.CLOSED, Step.NOTHING),
     (Phase.SPEAKING, Sign.VOICE): (Phase.SPEAKING, Step.NOTHING),
     (Phase.SPEAKING, Sign.SILENCE): (Phase.PAUSED, Step.HOLD),
+    (Phase.SPEAKING, Sign.ANSWER): (Phase.SPEAKING, Step.NOTHING),
     (Phase.SPEAKING, Sign.COMPLETE): (Phase.SPEAKING, Step.NOTHING),
-    (Phase.SPEAKING, Sign.TIME_UP): (Phase.SPEAKING, Step.NOTHING),
+    (Phase.SPEAKING, Sign.DOUBT): (Phase.SPEAKING, Step.NOTHING),
     (Phase.SPEAKING, Sign.DROPPED): (Phase.CLOSED, Step.NOTHING),
     (Phase.PAUSED, Sign.VOICE): (Phase.SPEAKING, Step.DISCARD),
     (Phase.PAUSED, Sign.SILENCE): (Phase.PAUSED, Step.NOTHING),
-    (Phase.PAUSED, Sign.COMPLETE): (Phase.CLOSED, Step.RELEASE),
-    (Phase.PAUSED, Sign.TIME_UP): (Phase.CLOSED, Step.RELEASE),
+    (Phase.PAUSED, Sign.ANSWER): (Phase.ANSWERED, Step.NOTHING),
+    (Phase.PAUSED, Sign.COMPLETE): (Phase.AWAITED, Step.NOTHING),
+    (Phase.PAUSED, Sign.DOUBT): (Phase.PAUSED, Step.NOTHING),
     (Phase.PAUSED, Sign.DROPPED): (Phase.CLOSED, Step.DISCARD),
+    (Phase.ANSWERED, Sign.VOICE): (Phase.SPEAKING, Step.DISCARD),
+    (Phase.ANSWERED, Sign.SILENCE): (Phase.ANSWERED, Step.NOTHING),
+    (Phase.ANSWERED, Sign.ANSWER): (Phase.ANSWERED, Step.NOTHING),
+    (Phase.ANSWERED, Sign.COMPLETE): (Phase.CLOSED, Step.RELEASE),
+    (Phase.ANSWERED, Sign.DOUBT): (Phase.ANSWERED, Step.NOTHING),
+    (Phase.ANSWERED, Sign.DROPPED): (Phase.CLOSED, Step.DISCARD),
+    (Phase.AWAITED, Sign.VOICE): (Phase.SPEAKING, Step.DISCARD),
+    (Phase.AWAITED, Sign.SILENCE): (Phase.AWAITED, Step.NOTHING),
+    (Phase.AWAITED, Sign.ANSWER): (Phase.CLOSED, Step.RELEASE),
+    (Phase.AWAITED, Sign.COMPLETE): (Phase.CLOSED, Step.RELEASE),  # for so long that nobody waits any more
+    (Phase.AWAITED, Sign.DOUBT): (Phase.ANSWERED, Step.NOTHING),
+    (Phase.AWAITED, Sign.DROPPED): (Phase.CLOSED, Step.DISCARD),
 }
+HELD = (Phase.PAUSED, Phase.ANSWERED, Phase.AWAITED)
+"""The phases in which an answer is held, or will be."""
 
 
 class TurnEnd:
@@ -98,7 +123,7 @@ class TurnEnd:
     @property
     def paused(self) -> bool:
         """The server has ended the turn, and the caller may go on."""
-        return self.phase is Phase.PAUSED
+        return self.phase in HELD
 
     def next_deadline(self) -> float | None:
         """The time of the next ``tick``; None: nothing is due."""
@@ -122,23 +147,33 @@ class TurnEnd:
             self._again_db = max(pause_db + ABOVE_PAUSE_DB, voice_db - BELOW_VOICE_DB, NO_SPEECH_DBFS)
         return step
 
+    def answered(self, now: float) -> Step:
+        """There is something of the answer that would be heard, or done."""
+        if self.phase is Phase.AWAITED:
+            return self._unless_heard_again(Sign.ANSWER, now)
+        return self._step(Sign.ANSWER)
+
     def judged(self, pause: int, probability: float, now: float) -> Step:
         """The judge has heard this pause: the probability that the turn is over."""
-        if pause != self.pause or probability < self._threshold:
+        if pause != self.pause or probability < self._threshold or self.phase is Phase.AWAITED:
             return Step.NOTHING
-        if self.paused and self._heard_again():
-            self._look_again(now)
-            return Step.NOTHING
-        return self._step(Sign.COMPLETE)
+        return self._unless_heard_again(Sign.COMPLETE, now)
 
     def tick(self, now: float) -> Step:
         """Look whether the hold time is over."""
         if not self.paused or now < self._release_at:
             return Step.NOTHING
-        if self._looks < MOST_LOOKS and self._heard_again():
-            self._look_again(now)
-            return Step.NOTHING
-        return self._step(Sign.TIME_UP)
+        return self._unless_heard_again(Sign.COMPLETE, now)
+
+    def _unless_heard_again(self, sign: Sign, now: float) -> Step:
+        if self.paused and self._looks < MOST_LOOKS and self._heard_again():
+            self._looks += 1
+            self._release_at = now + LOOK_AGAIN_S
+            return self._step(Sign.DOUBT)
+        step = self._step(sign)
+        if self.phase is Phase.AWAITED:
+            self._release_at = now + AWAITED_S
+        return step
 
     def dropped(self) -> Step:
         """Nobody waits for the end of this turn any more: a key was pressed, the session was lost."""
@@ -151,7 +186,3 @@ class TurnEnd:
     def _heard_again(self) -> bool:
         """Whether the caller speaks again, which the server will notice in a moment."""
         return loudest_db(self._uplink.levels(self._uplink.appended_ms - LOOK_MS)) >= self._again_db
-
-    def _look_again(self, now: float) -> None:
-        self._looks += 1
-        self._release_at = now + LOOK_AGAIN_S

@@ -53,6 +53,8 @@ class _Response:
     """Nobody wants the response: it is muted, and its items are forgotten."""
     superseded: bool = False
     """It is discarded because the caller went on."""
+    cancelled: bool = False
+    """The server was told to end it, because the caller went on."""
     fulfils: bool = False
     """A request was dropped because of it."""
 
@@ -283,7 +285,8 @@ class Responses:
         response.muted = response.discarded = True
         if self._gate.active == response_id:  # its items go when it is over
             # A server that cancels by itself when the caller speaks would refuse a second cancel.
-            if not (response.superseded and self._profile.server_interrupts):
+            if not (response.superseded and (self._profile.server_interrupts or response.cancelled)):
+                response.cancelled = response.superseded
                 self.cancel(response_id)
         else:
             self._forget_items(response)

@@ -130,10 +130,20 @@ class TestRelease:
         call.judged(0.9)
         call.lasts(0.2)
         call.starts()
+        assert call.count(events.CallerEnded) == 0
         call.sounds(200, "a1")
-        assert call.heard_of(0.3) == 200
+        assert call.count(events.CallerEnded) == 1
+        assert call.lasts(0.02)[0] is not None
+        assert call.heard_of(0.3) == 180
         [began] = call.of(events.AnswerBegan)
         assert began.latency.held_s == 0
+
+    def test_a_tool_that_comes_after_the_verdict_runs_at_once(self) -> None:
+        call = FastCall({"tools": ["order"]})
+        call.pauses()
+        call.judged(0.9)
+        call.calls(("order", {}))
+        assert call.count(fx.RunTool) == call.count(events.CallerEnded) == 1
 
     def test_one_that_began_before_the_verdict_is_heard_in_its_order(self, call: FastCall) -> None:
         call.pauses()
@@ -187,8 +197,13 @@ class TestRelease:
     def test_a_server_that_does_not_answer_leaves_nothing_behind(self, call: FastCall) -> None:
         call.pauses()
         call.lasts(1.0)
+        assert call.count(events.CallerEnded) == 0, "nothing was heard: the caller may go on"
+        call.lasts(2.0)
         assert call.count(events.CallerEnded) == 1
         assert not call.dialogue.at_rest, "an answer is pending"
+        call.starts()
+        call.sounds(200, "a1")
+        assert call.heard_of(0.3) == 200
 
 
 class TestTheCallerGoesOn:
@@ -271,6 +286,20 @@ class TestTheCallerGoesOn:
         call.lasts(0.2)
         call.falls_silent("u3", "with cheese.")
         self.one_turn(call, "I would like a pizza. with cheese.")
+
+    def test_after_the_verdict_and_before_anything_was_heard(self, call: FastCall) -> None:
+        call.pauses("u1", "I would like")
+        call.judged(1.0)
+        call.lasts(0.1)
+        call.begins_to_speak("u2")
+        call.starts()
+        call.sounds(200, "a1")
+        call.ends("a1", status="cancelled")
+        assert call.heard_of(0.3) == 0
+        call.lasts(0.3, LOUD)
+        call.lasts(0.2)
+        call.falls_silent("u2", "a pizza.")
+        self.one_turn(call, "I would like a pizza.")
 
     def test_any_number_of_pauses(self, call: FastCall) -> None:
         for n in range(1, 6):
@@ -782,6 +811,59 @@ class TestInterruptions:
         assert call.count(fx.JudgeTurn, events.CallerBegan, events.CallerEnded, events.AnswerDiscarded) == 0
         assert call.kinds() == ["delete", "delete"]
         assert call.heard_of(6.5) == pytest.approx(5500, abs=700)
+
+    def test_a_short_pause_in_it_is_not_its_end(self) -> None:
+        """"No" alone would be too short to be speech, and would be forgotten."""
+        call = self.speaking()
+        call.begins_to_speak("u1")
+        call.lasts(0.26, LOUD)
+        call.lasts(0.24)
+        call.falls_silent("u1")
+        call.starts()
+        call.adds("a1")
+        call.sounds(100, "a1")
+        call.lasts(0.06, LOUD)
+        call.begins_to_speak("u2")
+        assert call.kinds() == ["cancel"]
+        call.ends("a1", status="cancelled")
+        assert call.kinds() == ["delete"]
+        call.lasts(0.3, LOUD)
+        assert call.count(events.Interrupted) == 1, "600 ms of speech within 1.5 s"
+        call.lasts(0.2)
+        call.falls_silent("u2", "I do not.")
+        kind = "conversation.item.input_audio_transcription.completed"
+        call.says(kind, item_id="u1", transcript="No,")
+        call.answers(200, "a2", "Well.")
+        call.judged(1.0)
+        assert call.heard_of(0.4) == 200
+        assert call.entries[-2:] == (Said("caller", "No, I do not."), Said("agent", "Well."))
+        assert call.count(events.SoundDismissed) == 0
+        assert call.count(events.CallerBegan) == call.count(events.CallerSaid) == 1
+
+    def test_a_sound_of_two_parts_that_is_none_is_forgotten_whole(self) -> None:
+        call = self.speaking()
+        for item_id in ("u1", "u2"):
+            call.begins_to_speak(item_id)
+            call.lasts(0.1, LOUD)
+            call.lasts(0.22)
+            call.falls_silent(item_id)
+        kind = "conversation.item.input_audio_transcription.completed"
+        call.told()
+        call.says(kind, item_id="u1", transcript="Uh-huh.")
+        assert call.count(events.SoundDismissed) == 0, "half of it"
+        call.says(kind, item_id="u2", transcript="Okay.")
+        assert [message["item_id"] for message in call.told()] == ["u1", "u2"]
+        assert [event.item_id for event in call.of(events.SoundDismissed)] == ["u2"]
+        assert call.count(events.CallerBegan, events.CallerEnded, events.Interrupted) == 0
+
+    def test_a_long_pause_in_it_is_its_end(self) -> None:
+        call = self.speaking()
+        call.begins_to_speak("u1")
+        call.lasts(0.26, LOUD)
+        call.lasts(0.7)
+        call.falls_silent("u1")
+        call.begins_to_speak("u2")
+        assert [event.item_id for event in call.of(events.SoundDismissed)] == ["u1"]
 
     def test_without_confirmation_each_sound_is_a_turn(self) -> None:
         call = self.speaking({"interruptions": {"confirm": False}})

@@ -7,7 +7,7 @@ import pytest
 
 from ariagent.audio.format import SLIN8
 from ariagent.audio.uplink import Uplink
-from ariagent.dialogue.turn_end import LOOK_AGAIN_S, MOST_LOOKS, STEPS, Phase, Sign, Step, TurnEnd
+from ariagent.dialogue.turn_end import AWAITED_S, HELD, LOOK_AGAIN_S, MOST_LOOKS, STEPS, Phase, Sign, Step, TurnEnd
 
 HOLD_S, THRESHOLD = 0.8, 0.7
 
@@ -32,12 +32,14 @@ class Line:
             self.now = round(self.now + 0.02, 6)
             self.uplink.received(sine(dbfs), self.now)
 
-    def pauses(self) -> Step:
-        """A second of speech, and the 0.2 s of silence after which the server ends the turn."""
+    def pauses(self, *, answered: bool = True) -> None:
+        """A second of speech, the 0.2 s of silence after which the server ends the turn, and its answer."""
         assert self.end.voice(self.uplink.appended_ms) in (Step.NOTHING, Step.DISCARD)
         self.hears(1.0, -20)
         self.hears(0.2, -70)
-        return self.end.silence(self.now - 0.2, self.now)
+        assert self.end.silence(self.now - 0.2, self.now) is Step.HOLD
+        if answered:
+            assert self.end.answered(self.now) is Step.NOTHING
 
 
 @pytest.fixture
@@ -49,18 +51,22 @@ def test_every_sign_has_a_step_in_every_phase() -> None:
     assert set(STEPS) == set(itertools.product(Phase, Sign))
 
 
-def test_an_answer_is_held_and_released_only_from_a_pause() -> None:
+def test_an_answer_is_held_from_a_pause_until_it_is_released_or_discarded() -> None:
     for (phase, sign), (after, step) in STEPS.items():
         assert (step is Step.HOLD) == ((phase, sign) == (Phase.SPEAKING, Sign.SILENCE))
-        assert (after is Phase.PAUSED) == (step is Step.HOLD or (phase, sign) == (Phase.PAUSED, Sign.SILENCE))
-        if step in (Step.RELEASE, Step.DISCARD):
-            assert phase is Phase.PAUSED
-            assert after is (Phase.SPEAKING if sign is Sign.VOICE else Phase.CLOSED)
+        assert (phase in HELD and after not in HELD) == (step in (Step.RELEASE, Step.DISCARD))
+        assert (phase not in HELD and after in HELD) == (step is Step.HOLD)
+        if step is Step.DISCARD:
+            assert sign in (Sign.VOICE, Sign.DROPPED)
+        if step is Step.RELEASE:
+            assert sign in (Sign.COMPLETE, Sign.ANSWER)
+        assert sign is not Sign.DROPPED or after is Phase.CLOSED
+        assert sign is not Sign.VOICE or after is Phase.SPEAKING
 
 
 def test_without_a_verdict_the_pause_is_the_end_when_the_hold_time_is_over(line: Line) -> None:
     assert line.end.next_deadline() is None
-    assert line.pauses() is Step.HOLD
+    line.pauses()
     assert (line.end.paused, line.end.pause) == (True, 1)
     assert line.end.next_deadline() == pytest.approx(101.8)
     line.hears(0.58, -70)
@@ -70,10 +76,49 @@ def test_without_a_verdict_the_pause_is_the_end_when_the_hold_time_is_over(line:
     assert line.end.tick(103.0) is Step.NOTHING
 
 
+class TestWithoutAnAnswer:
+    """A turn that is taken for complete stays open as long as nothing can be heard."""
+
+    def test_the_answer_is_released_when_it_comes(self, line: Line) -> None:
+        line.pauses(answered=False)
+        assert line.end.judged(1, 0.9, 101.3) is Step.NOTHING
+        assert line.end.paused
+        assert line.end.answered(101.5) is Step.RELEASE
+        assert not line.end.paused
+
+    def test_and_the_caller_may_still_go_on(self, line: Line) -> None:
+        line.pauses(answered=False)
+        line.end.judged(1, 0.9, 101.3)
+        assert line.end.voice(line.uplink.appended_ms) is Step.DISCARD
+        assert line.end.answered(101.5) is Step.NOTHING
+
+    def test_so_it_is_after_the_hold_time(self, line: Line) -> None:
+        line.pauses(answered=False)
+        assert line.end.tick(101.81) is Step.NOTHING
+        assert line.end.answered(102.0) is Step.RELEASE
+
+    def test_one_that_does_not_come_is_not_waited_for(self, line: Line) -> None:
+        line.pauses(answered=False)
+        line.end.judged(1, 0.9, 101.3)
+        assert line.end.judged(1, 0.9, 101.4) is Step.NOTHING
+        assert line.end.next_deadline() == 101.3 + AWAITED_S
+        assert line.end.tick(101.3 + AWAITED_S) is Step.RELEASE
+
+    def test_one_that_comes_while_the_caller_is_heard_again_is_held(self, line: Line) -> None:
+        line.pauses(answered=False)
+        line.end.judged(1, 0.9, 101.3)
+        line.hears(0.1, -20)
+        assert line.end.answered(line.now) is Step.NOTHING
+        assert line.end.next_deadline() == line.now + LOOK_AGAIN_S
+        line.hears(0.12, -70)
+        assert line.end.tick(line.now) is Step.RELEASE
+
+
 def test_a_pause_that_is_reported_after_the_hold_time_is_the_end_at_once(line: Line) -> None:
     line.end.voice(0.0)
     line.hears(1.0, -70)
     line.end.silence(100.1, line.now)
+    line.end.answered(line.now)
     assert line.end.tick(line.now) is Step.RELEASE
 
 
@@ -94,7 +139,7 @@ def test_a_verdict_below_the_threshold_leaves_the_hold_time(line: Line) -> None:
 
 def test_a_verdict_on_an_earlier_pause_says_nothing_about_this_one(line: Line) -> None:
     line.pauses()
-    assert line.pauses() is Step.HOLD
+    line.pauses()
     assert line.end.judged(1, 1.0, line.now) is Step.NOTHING
     assert line.end.judged(2, 1.0, line.now) is Step.RELEASE
 
@@ -167,5 +212,6 @@ class TestTheCallerIsHeardAgain:
         line.hears(1.0, -20)
         line.hears(0.2, -28)
         line.end.silence(line.now - 0.2, line.now)
+        line.end.answered(line.now)
         line.hears(0.6, -28)
         assert line.end.tick(line.now) is Step.RELEASE
