@@ -195,7 +195,7 @@ class AgentSettings(Section):
     """How the end of the caller's turn is detected."""
     turns: Literal["fast", "server"] = "server"
     """``fast``: the model's server answers after ``fast_turns.early_silence_ms``. ariagent plays the answer when the
-    turn is over. If the caller goes on, ariagent discards the answer; you pay for its tokens. ``server``: the server
+    turn is over. If the caller continues, ariagent discards the answer; you pay for its tokens. ``server``: the server
     decides when the turn is over."""
     fast_turns: FastTurnsSettings = FastTurnsSettings()
     """The times of ``turns: fast``."""

@@ -484,7 +484,7 @@ class Conversation:
         return [CallerEnded()]
 
     def _goes_on(self, start_ms: float, now: float) -> list[Happened]:
-        """The caller goes on after a pause: nobody hears the answer to what they said before it."""
+        """The caller continues after a pause: nobody hears the answer to what they said before it."""
         if self._turn_end is not None:
             self._turn_end.voice(start_ms)
         self._latency.speech_started()

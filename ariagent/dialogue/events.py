@@ -81,7 +81,7 @@ class AnswerReleased:
 
 @dataclass(frozen=True, slots=True)
 class AnswerDiscarded:
-    """The caller went on: an answer to a part of their turn was thrown away, unheard."""
+    """The caller continued: an answer to a part of their turn was thrown away, unheard."""
 
     response_id: str
     usage: Usage

@@ -186,7 +186,7 @@ class BargeInDetector:
             self._pause(self._sound, now)
 
     def goes_on(self, item_id: str) -> None:
-        """The sound that has ended goes on, as another part."""
+        """The sound that has ended continues, as another part."""
         if self._sound is not None:
             self._sound.item_ids, self._sound.ended = (*self._sound.item_ids, item_id), None
 

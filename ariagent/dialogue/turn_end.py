@@ -1,4 +1,4 @@
-"""The end of the caller's turn with ``turns: fast``: whether a pause is the end, or the caller goes on. CORE.
+"""The end of the caller's turn with ``turns: fast``: whether a pause is the end, or the caller continues. CORE.
 
 The server reports each pause, and answers it at once. ``TurnEnd`` decides when that answer may be heard. It is a table
 of steps. Times are monotonic seconds, positions milliseconds of the caller's audio.
@@ -60,7 +60,7 @@ class Step(Enum):
     HOLD = "hold"
     """A pause has begun: its answer is to be held, and the judge to be asked."""
     DISCARD = "discard"
-    """The caller goes on: what was held is to be thrown away."""
+    """The caller continues: what was held is to be thrown away."""
     RELEASE = "release"
     """The turn is over: what was held may be heard."""
 

@@ -51,7 +51,7 @@ class TurnParts:
         """The last turn that is over, as long as some of its words are not known."""
 
     def joined(self, happened: Iterable[Happened], now: float) -> Iterator[Happened]:
-        """What is to be told of these events."""
+        """Returns the events that are to be told now."""
         for event in happened:
             match event:
                 case TurnTranscribed():

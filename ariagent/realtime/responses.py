@@ -52,9 +52,9 @@ class _Response:
     discarded: bool = False
     """Nobody wants the response: it is muted, and its items are forgotten."""
     superseded: bool = False
-    """It is discarded because the caller went on."""
+    """It is discarded because the caller continued."""
     cancelled: bool = False
-    """The server was told to end it, because the caller went on."""
+    """The server was told to end it, because the caller continued."""
     fulfils: bool = False
     """A request was dropped because of it."""
 
@@ -70,7 +70,7 @@ class _Turn:
     dismissed: bool = False
     """The turn was none."""
     continued: bool = False
-    """The caller went on: the turn stays, and nobody wants the answer to this part of it."""
+    """The caller continued: the turn stays, and nobody wants the answer to this part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Outcome:
     muted: bool = False
     """The caller interrupted it, or it was discarded."""
     superseded: bool = False
-    """It was discarded because the caller went on."""
+    """It was discarded because the caller continued."""
     nothing: bool = False
     """The response completed, and had nothing in it to be heard or done."""
     given_up: bool = False
@@ -247,7 +247,7 @@ class Responses:
             self._discard(turn.answer)
 
     def supersede(self, item_id: str, response_ids: Iterable[str], now: float) -> None:
-        """The caller goes on after the part of their turn with this item. The model keeps that part, and forgets its
+        """The caller continues after the part of their turn with this item. The model keeps that part, and forgets its
         answer, which may not have begun yet, and these responses."""
         self._turn(item_id).continued = True
         # Whatever else is wanted, the answer to the whole turn will do.

@@ -157,7 +157,7 @@ class RealtimeSession:
         self._pump(now)
 
     def supersede(self, item_id: str, response_ids: Iterable[str], now: float) -> None:
-        """The caller goes on after the part of their turn with this item: nobody heard the answer to it, nor these
+        """The caller continues after the part of their turn with this item: nobody heard the answer to it, nor these
         responses. The model forgets them, and runs none of their tools."""
         self.responses.supersede(item_id, response_ids, now)
         self._pump(now)

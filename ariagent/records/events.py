@@ -443,7 +443,7 @@ class AnswerBegan(CallEvent):
 
 @dataclass(frozen=True, slots=True)
 class AnswerDiscarded(CallEvent):
-    """The caller went on after a pause: an answer to what they had said before was thrown away, unheard."""
+    """The caller continued after a pause: an answer to what they had said before was thrown away, unheard."""
 
     NAME = "turn.answer_discarded"
 

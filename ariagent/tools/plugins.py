@@ -59,7 +59,7 @@ class Tool(Protocol):
     It may also have ``timeout_s`` (seconds that one call may take, 10 by default), ``waiting_prompt`` (what the
     caller hears if the call takes longer than a second: ``"tone"``, a text to say, or None), ``bound`` (names and
     texts: arguments that are filled in from the call) and ``safe_to_repeat`` (True: it may run although its result is
-    not used, as with ``turns: fast`` when the caller goes on).
+    not used, as with ``turns: fast`` when the caller continues).
     """
 
     name: str

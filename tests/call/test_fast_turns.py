@@ -237,7 +237,7 @@ async def test_without_fast_turns_nobody_is_asked(tmp_path: Path) -> None:
 
 
 class TestInTheMiddle:
-    """Of a held answer that calls a tool."""
+    """A held answer that calls a tool."""
 
     async def held(self, office: Office, tool: str = "order", arguments: str = "{}") -> Talk:
         talk = await Talk.of(office)
@@ -289,7 +289,7 @@ class TestInTheMiddle:
 
     @virtual_time
     async def test_a_supervisor_transfers_the_caller(self, tmp_path: Path) -> None:
-        """Who hears the answer first, as one that is being said; its tool runs once."""
+        """The caller hears the answer first, as one that is being said; its tool runs once."""
         async with Office(tmp_path, agent=FAST) as office:
             talk = await self.held(office)
             outcome = talk.call.transfer(office.handoff("blind"))

@@ -364,7 +364,7 @@ class TestTheCallerGoesOn:
         assert call.count(events.CallerSaid) == 1
 
     def test_pauses_are_no_turns_without_sense(self) -> None:
-        """Of five turns without a reply in between nobody would be taken to talk with the agent."""
+        """Nobody would be taken to talk with the agent after five turns without a reply in between."""
         call = FastCall({"transcription": None})
         for n in range(30):
             call.pauses(f"u{n}", seconds=1.6)
@@ -514,7 +514,7 @@ def _leaves(call: FastCall) -> None:
 
 
 class TestInTheMiddle:
-    """Of a held answer."""
+    """Something else happens while an answer is held."""
 
     def held(self, agent: Mapping[str, Any] | None = None, **given: Any) -> FastCall:
         call = FastCall({"tools": ["order"], **(agent or {})}, **given)

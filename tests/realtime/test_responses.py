@@ -279,7 +279,7 @@ class TestDismissed:
 
 
 class TestSuperseded:
-    """The caller goes on after a pause: nobody heard the answer to what they said before it."""
+    """The caller continues after a pause: nobody heard the answer to what they said before it."""
 
     def goes_on(self, core: Core, *response_ids: str, now: float = 1.5) -> None:
         core.responses.caller_began(now)
