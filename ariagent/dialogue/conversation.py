@@ -488,6 +488,8 @@ class Conversation:
         if self._turn_end is not None:
             self._turn_end.voice(start_ms)
         self._latency.speech_started()
+        # Whatever else is wanted of the model, the answer to the whole turn will do.
+        self._session.interrupt((), now, answers=self._held.response_ids)
         return self._discard(now)
 
     def _drop_pause(self, now: float) -> list[Happened]:

@@ -246,17 +246,12 @@ class Responses:
         if turn.answer is not None:
             self._discard(turn.answer)
 
-    def supersede(self, item_id: str, response_ids: Iterable[str], now: float) -> None:
+    def supersede(self, item_id: str, response_ids: Iterable[str]) -> None:
         """The caller continues after the part of their turn with this item. The model keeps that part, and forgets its
         answer, which may not have begun yet, and these responses."""
         self._turn(item_id).continued = True
-        # Whatever else is wanted, the answer to the whole turn will do.
-        self._unwanted = self._gate.withdraw()
-        if self._unwanted:
-            self._timeout.settled(now)
         for response_id in response_ids:
-            response = self._response(response_id)
-            response.fulfils, response.superseded = False, True
+            self._response(response_id).superseded = True
             self._discard(response_id)
 
     def interrupted(self, now: float, *, turn_over: bool, answers: tuple[str, ...]) -> None:
@@ -267,7 +262,7 @@ class Responses:
             if self._unwanted:
                 self._timeout.settled(now)
         active = self._gate.active
-        if active is not None and active not in answers and not self._response(active).superseded:
+        if active is not None and active not in answers and not self._response(active).muted:
             self._response(active).muted = True
             # A server that cancels by itself would refuse a second cancel.
             if not self._profile.server_interrupts:

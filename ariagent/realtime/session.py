@@ -159,7 +159,7 @@ class RealtimeSession:
     def supersede(self, item_id: str, response_ids: Iterable[str], now: float) -> None:
         """The caller continues after the part of their turn with this item: nobody heard the answer to it, nor these
         responses. The model forgets them, and runs none of their tools."""
-        self.responses.supersede(item_id, response_ids, now)
+        self.responses.supersede(item_id, response_ids)
         self._pump(now)
 
     def answer_tool(self, call_id: str, output: str) -> bool:

@@ -813,7 +813,7 @@ class TestInterruptions:
         assert call.heard_of(6.5) == pytest.approx(5500, abs=700)
 
     def test_a_short_pause_in_it_is_not_its_end(self) -> None:
-        """"No" alone would be too short to be speech, and would be forgotten."""
+        """ "No" alone would be too short to be speech, and would be forgotten."""
         call = self.speaking()
         call.begins_to_speak("u1")
         call.lasts(0.26, LOUD)
@@ -855,6 +855,30 @@ class TestInterruptions:
         assert [message["item_id"] for message in call.told()] == ["u1", "u2"]
         assert [event.item_id for event in call.of(events.SoundDismissed)] == ["u2"]
         assert call.count(events.CallerBegan, events.CallerEnded, events.Interrupted) == 0
+
+    def test_a_sound_of_two_parts_does_not_lose_what_was_wanted(self) -> None:
+        """A tool has its result while the agent speaks, and the caller hums twice."""
+        call = self.speaking({"tools": ["order"]})
+        [made] = call.calls(("order", {}))
+        call.dialogue.tool_ended(made, '"sent"', ok=True, kind="ok", now=call.now)
+        call.starts()
+        call.begins_to_speak("u1")
+        call.dialogue.whisper("Be brief.", call.now, at_once=True)
+        call.lasts(0.1, LOUD)
+        call.lasts(0.22)
+        call.falls_silent("u1")
+        call.begins_to_speak("u2")
+        call.lasts(0.1, LOUD)
+        call.lasts(0.22)
+        call.falls_silent("u2")
+        kind = "conversation.item.input_audio_transcription.completed"
+        for item_id in ("u1", "u2"):
+            call.says(kind, item_id=item_id, transcript="Uh-huh.")
+        call.told()
+        call.sounds(100, "a5")
+        call.ends("a5")
+        call.lasts(3.0)
+        assert "create" in call.kinds()
 
     def test_a_long_pause_in_it_is_its_end(self) -> None:
         call = self.speaking()

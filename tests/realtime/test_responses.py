@@ -283,7 +283,8 @@ class TestSuperseded:
 
     def goes_on(self, core: Core, *response_ids: str, now: float = 1.5) -> None:
         core.responses.caller_began(now)
-        core.responses.supersede("u1", response_ids, now)
+        core.responses.interrupted(now, turn_over=False, answers=response_ids)
+        core.responses.supersede("u1", response_ids)
 
     def test_one_that_runs_is_cancelled_and_forgotten_when_it_is_over(self, core: Core) -> None:
         core.turn("u1", 1.0)
@@ -330,6 +331,20 @@ class TestSuperseded:
         core.responses.started("ours", 1.6)
         assert core.sent() == [("response.cancel", "ours")]
 
+    def test_what_was_wanted_before_a_sound_that_continues_stays_wanted(self, core: Core) -> None:
+        """The result of a tool, while a sound is judged that is none in the end."""
+        core.turn("u1", 1.0)
+        core.responses.want({})
+        core.says("r", 1.2)
+        core.responses.supersede("u1", ("r",))
+        core.ends("r", 1.6, "cancelled")
+        core.turn("u2", 2.0)
+        core.says("r2", 2.1)
+        core.responses.dismiss("u2", 2.2)
+        core.ends("r2", 2.3, "cancelled")
+        core.sent()
+        assert core.asked_again(10.0)
+
     def test_nor_what_was_dropped_because_of_it(self, core: Core) -> None:
         core.turn("u1", 1.0)
         core.responses.want({})
@@ -366,6 +381,12 @@ class TestInterrupted:
         assert core.responses.muted("r")
         assert not core.responses.discarded("r")
         assert core.sent() == ([] if interrupts else [("response.cancel", "r")])
+
+    def test_one_that_was_cancelled_is_not_cancelled_again(self, core: Core) -> None:
+        core.says("r", 1.0)
+        core.responses.interrupted(1.5, turn_over=False, answers=())
+        core.responses.interrupted(1.6, turn_over=False, answers=())
+        assert core.sent() == [("response.cancel", "r")]
 
     def test_what_is_wanted_is_not_asked_for(self, core: Core) -> None:
         core.says("r", 1.0)
