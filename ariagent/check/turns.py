@@ -3,14 +3,14 @@
 import asyncio
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from ariagent import extras
-from ariagent.check.report import Result, Say, ok, skipped, warning
+from ariagent.check.report import Result, Say, Status, ok, skipped, warning
 from ariagent.check.site import Site
 from ariagent.errors import ConfigurationError
 from ariagent.turns import modelfile
@@ -26,7 +26,15 @@ _RATE_HZ = 8_000
 
 
 async def check_turns(site: Site, say: Say) -> None:
-    say(await asyncio.to_thread(look, modelfile.folder() / modelfile.MODEL.name))
+    found = await asyncio.to_thread(look, modelfile.folder() / modelfile.MODEL.name)
+    fast = [name for name, agent in site.settings.agents.items() if agent.turns == "fast"]
+    say(missed(fast) if fast and found.status is Status.SKIPPED else found)
+
+
+def missed(agents: Sequence[str]) -> Result:
+    """These agents have ``turns: fast``, and the judge is not there."""
+    found = f"not installed; agents with turns: fast ({', '.join(agents)}) answer only when the hold time is over"
+    return warning(NAME, found, f"Run {extras.install('turns')}, then {modelfile.INSTALL}, and restart the service")
 
 
 def look(path: Path) -> Result:

@@ -7,8 +7,10 @@ import pytest
 
 from ariagent import extras
 from ariagent.check import turns
-from ariagent.check.report import Status
-from ariagent.check.turns import NAME, judge_cost, look
+from ariagent.check.report import Result, Status
+from ariagent.check.site import Site
+from ariagent.check.turns import NAME, check_turns, judge_cost, look
+from ariagent.config import Settings
 from ariagent.turns import modelfile
 
 
@@ -24,6 +26,21 @@ def test_without_the_model_it_is_skipped(tmp_path: Path) -> None:
     assert found.status is Status.SKIPPED
     assert f"needs its model {tmp_path}/model, which does not exist" in found.found
     assert "`ariagent install --turns --apply`" in found.found
+
+
+@pytest.mark.parametrize("turns_setting", ["server", "fast"])
+async def test_an_agent_with_fast_turns_needs_it(turns_setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "find_spec", lambda name: None)
+    tree = {"agents": {"sales": {"turns": turns_setting}, "other": {}}}
+    told: list[Result] = []
+    await check_turns(Site(Settings.model_validate(tree), "a.yaml", None), told.append)
+    [found] = told
+    if turns_setting == "server":
+        assert found.status is Status.SKIPPED
+        return
+    assert found.status is Status.WARNING
+    assert found.found == "not installed; agents with turns: fast (sales) answer only when the hold time is over"
+    assert extras.install("turns") in found.remedy
 
 
 def test_another_file_is_a_warning(tmp_path: Path) -> None:
