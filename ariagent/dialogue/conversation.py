@@ -288,9 +288,7 @@ class Conversation:
             case rt.CallerTranscribed():
                 if self._detector is not None:
                     self._detector.said(event.item_id, event.text)
-                said, judged = CallerSaid(event.item_id, event.text), self.judge(now)
-                # Words belong to a turn that has begun, where a turn has parts.
-                return [said, *judged] if self._turn_end is None else [*judged, said]
+                return [CallerSaid(event.item_id, event.text), *self.judge(now)]
             case rt.AgentTranscribed():
                 return [AgentSaid(event.item_id, event.text)]
             case rt.ResponseEnded():

@@ -287,6 +287,23 @@ class TestTheCallerGoesOn:
         call.falls_silent("u3", "with cheese.")
         self.one_turn(call, "I would like a pizza. with cheese.")
 
+    def test_it_may_begin_before_the_next_part_is_an_item(self, call: FastCall) -> None:
+        call.pauses("u1", "I would like")
+        call.begins_to_speak("u2")
+        call.lasts(0.3, LOUD)
+        call.lasts(0.2)
+        at_ms = call.dialogue._uplink.appended_ms
+        call.says("input_audio_buffer.speech_stopped", item_id="u2", audio_end_ms=at_ms)
+        call.told()
+        call.starts()
+        call.adds("a1")
+        call.ends("a1", status="cancelled")
+        assert call.kinds() == DISCARDED
+        call.says("input_audio_buffer.committed", item_id="u2")
+        call.begins_to_speak("u3")
+        assert call.kinds() == [], "it was forgotten already"
+        assert call.count(events.AnswerDiscarded) == 1
+
     def test_after_the_verdict_and_before_anything_was_heard(self, call: FastCall) -> None:
         call.pauses("u1", "I would like")
         call.judged(1.0)
@@ -600,6 +617,18 @@ class TestInTheMiddle:
         assert call.kinds() == ["delete"]
         assert call.heard_of(0.5) == 0
         assert call.count(events.AnswerDiscarded) == 2
+
+    def test_the_answer_to_a_whisper_that_begins_when_the_caller_continues_is_cancelled(self) -> None:
+        call = FastCall()
+        call.pauses("u1", "I would like")
+        call.answers(200, "a1", "One.")
+        call.dialogue.whisper("Offer a discount.", call.now, at_once=True)
+        call.begins_to_speak("u2")
+        call.told()
+        call.starts()
+        call.sounds(200, "a2")
+        assert call.kinds() == ["cancel"]
+        assert call.heard_of(0.3) == 0
 
     def test_a_whisper_that_waits_for_the_answer_is_acted_on_by_the_next(self) -> None:
         call = FastCall()
