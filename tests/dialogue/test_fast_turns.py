@@ -506,6 +506,14 @@ class TestTools:
         call.dialogue.tool_ended(again, '"sent"', ok=True, kind="ok", now=call.now)
         assert call.results()[-2:] == ["sent", {}]
 
+    def test_those_of_a_discarded_answer_leave_their_room_to_others(self) -> None:
+        call = self.with_tool(safe={"order"})
+        call.pauses("u1")
+        call.calls(*[("order", {})] * 8)
+        call.pauses("u2")
+        call.calls(*[("order", {})] * 8)
+        assert call.count(fx.RunTool) == 16
+
     def test_no_more_run_early_than_may_run(self) -> None:
         call = self.with_tool(safe={"order"})
         call.pauses()
@@ -560,6 +568,22 @@ class TestInTheMiddle:
         assert b"".join(heard).strip(b"\0") in waiting_tone(call.dialogue._format) * 3
         assert call.count(fx.RunTool, events.AgentSaid) == 0
         assert [entry.text for entry in call.entries if isinstance(entry, Said) and entry.who == "agent"] == []
+
+    def test_the_words_that_are_known_outlive_the_session(self) -> None:
+        call = FastCall()
+        call.pauses("u1", "I would like")
+        call.pauses("u2")
+        call.dialogue.handle(rt.SessionLost(rt.Fault.NETWORK, "cut"), call.now)
+        assert call.entries == (Said("caller", "I would like"),)
+
+    def test_words_without_their_response_are_those_of_the_discarded_one(self) -> None:
+        call = FastCall()
+        call.pauses("u1", "I would like")
+        call.starts()
+        call.sounds(100, "a1")
+        call.begins_to_speak("u2")
+        call.says("response.output_audio_transcript.done", item_id="a1", transcript="Here")
+        assert call.count(events.AgentSaid) == 0
 
     @pytest.mark.parametrize("happens", [_key, _next_caller, _leaves])
     def test_the_agent_has_to_stop(self, happens: Callable[[FastCall], None]) -> None:
@@ -969,6 +993,10 @@ class TestCutIns:
 
 
 class TestServerTurns:
+    @pytest.mark.parametrize(("turns", "wait_ms"), [("fast", 200), ("server", 500)])
+    def test_a_server_that_acknowledges_no_silence_waits_as_it_was_asked(self, turns: str, wait_ms: float) -> None:
+        assert FastCall({"turns": turns}).profile.silence_wait_ms({}) == wait_ms
+
     def test_nothing_is_held_nor_judged(self) -> None:
         call = FastCall({"turns": "server"})
         detection = call.profile.session()["audio"]["input"]["turn_detection"]

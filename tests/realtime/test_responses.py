@@ -365,6 +365,13 @@ class TestSuperseded:
         assert core.sent() == []
         assert core.responses.muted("r")
 
+    def test_one_that_is_found_to_answer_a_noise_is_not_cancelled_again(self, core: Core) -> None:
+        core.turn("u1", 1.0)
+        core.says("r", 1.2)
+        core.responses.supersede("u1", ("r",))
+        core.responses.dismiss("u1", 1.5)
+        assert core.sent() == [("response.cancel", "r"), ("conversation.item.delete", "u1")]
+
     def test_nobody_waits_for_it(self, core: Core) -> None:
         core.turn("u1", 1.0)
         self.goes_on(core)
