@@ -1,4 +1,4 @@
-"""The answer that is not heard yet: it is not known whether a sound was speech, or whether the caller continues. CORE."""
+"""The answer that is held: it is not known whether a sound was speech, or whether the caller continues. CORE."""
 
 from ariagent.realtime import events as rt
 
