@@ -59,6 +59,8 @@ TURN_OVERDUE_S, SEMANTIC_WAIT_S = 3.0, 8.0
 """Seconds after the server's own wait in silence (with semantic detection 8 s) at which an open turn is overdue."""
 ANSWER_LEFT_MS = 1_000
 """Agreement in the last moments of a reply may be the answer to it."""
+KEY_ROOM_S = 0.1
+"""Seconds from the end of a sequence of keys until the model is certainly told of it."""
 SAME_SOUND_S = 0.6
 """Two sounds with a shorter pause between them are one, where the server ends turns early. A server that does not would
 have told them as one."""
@@ -462,6 +464,11 @@ class Conversation:
         ends = self._turn_end
         over = ends is not None and self._held.begun and ends.answered(now) is Step.RELEASE
         return [StopJudging(), AnswerReleased(), *self._release(now)] if over else []
+
+    def key_pressed(self, now: float, pause_s: float) -> None:
+        """The caller pressed a key; ``pause_s``: how soon the next one of a sequence comes."""
+        if self._turn_end is not None:
+            self._turn_end.key_pressed(now + pause_s + KEY_ROOM_S)
 
     def turn_judged(self, pause: int, probability: float, now: float) -> list[Happened]:
         """The judge has heard a pause: the probability that the caller's turn is over."""

@@ -305,6 +305,7 @@ class Dialogue:
     def press(self, digit: str, now: float) -> None:
         """The caller pressed a key: as good as a word."""
         self._rounds.caller_heard()
+        self._conversation.key_pressed(now, self.role.agent.keypad.pause_ms / 1000)
         if self._policy is not None:
             self._act(self._policy.pressed(digit, now), now)
 

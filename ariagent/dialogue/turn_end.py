@@ -48,7 +48,7 @@ class Sign(Enum):
     COMPLETE = "complete"
     """The judge takes the turn for complete, or the hold time is over."""
     DOUBT = "doubt"
-    """The turn is taken for complete, but the caller is heard again."""
+    """The turn is taken for complete, but the caller is heard again, or types."""
     DROPPED = "dropped"
     """Nobody waits for the end of this turn any more."""
 
@@ -117,6 +117,8 @@ class TurnEnd:
         self._threshold = threshold
         self._release_at = float("inf")
         self._looks = 0
+        self._keys_until = float("-inf")
+        """Until then more keys may follow."""
         self._again_db = 0.0
         """The caller is heard again from this level on."""
 
@@ -147,6 +149,11 @@ class TurnEnd:
             self._again_db = max(pause_db + ABOVE_PAUSE_DB, voice_db - BELOW_VOICE_DB, NO_SPEECH_DBFS)
         return step
 
+    def key_pressed(self, until: float) -> None:
+        """The caller pressed a key, and the model is told at that time at the latest what they typed. What it says then
+        takes the place of the held answer."""
+        self._keys_until = until
+
     def answered(self, now: float) -> Step:
         """There is something of the answer that would be heard, or done."""
         if self.phase is Phase.AWAITED:
@@ -166,6 +173,9 @@ class TurnEnd:
         return self._unless_heard_again(Sign.COMPLETE, now)
 
     def _unless_heard_again(self, sign: Sign, now: float) -> Step:
+        if self.paused and now < self._keys_until:
+            self._release_at = self._keys_until
+            return self._step(Sign.DOUBT)
         if self.paused and self._looks < MOST_LOOKS and self._heard_again():
             self._looks += 1
             self._release_at = now + LOOK_AGAIN_S

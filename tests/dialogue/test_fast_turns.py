@@ -613,6 +613,25 @@ class TestInTheMiddle:
         assert call.heard_of(0.3) == 200
         assert call.entries[0] == Said("caller", "My order?")
 
+    def test_keys_that_follow_slowly_are_waited_for(self) -> None:
+        """The time until the sequence counts as complete is longer than the rest of the hold time."""
+        call = self.held({"keypad": {"pause_ms": 800}})
+        call.lasts(0.3)
+        call.dialogue.press("5", call.now)
+        assert call.heard_of(0.5) == 0
+        call.dialogue.press("6", call.now)
+        assert call.heard_of(0.9) == 0
+        assert [event.digits for event in call.of(events.DigitsGiven)] == ["56"]
+        assert call.count(fx.RunTool, events.AgentSaid) == 0
+
+    def test_a_key_that_is_not_told_leaves_the_answer(self) -> None:
+        call = self.held({"keypad": {"pause_ms": 300, "actions": {"5": "ignore"}}})
+        call.dialogue.press("5", call.now)
+        call.judged(1.0)
+        assert call.heard_of(0.3) == 0
+        assert call.heard_of(0.8) == 400
+        assert call.count(fx.RunTool) == 1
+
     def test_a_whisper_that_is_to_be_acted_on_is_answered_behind_it(self) -> None:
         call = FastCall()
         call.pauses("u1", "My order?")

@@ -181,6 +181,28 @@ def test_a_turn_whose_end_nobody_waits_for_is_closed(line: Line) -> None:
     assert line.end.tick(200.0) is Step.NOTHING
 
 
+class TestTheCallerTypes:
+    def test_the_answer_is_held_until_no_more_keys_can_follow(self, line: Line) -> None:
+        line.pauses()
+        line.end.key_pressed(102.2)
+        assert line.end.judged(1, 1.0, 101.3) is Step.NOTHING
+        assert line.end.next_deadline() == 102.2
+        assert line.end.tick(102.19) is Step.NOTHING
+        assert line.end.tick(102.2) is Step.RELEASE
+
+    def test_so_is_one_that_comes_then(self, line: Line) -> None:
+        line.pauses(answered=False)
+        line.end.judged(1, 1.0, 101.3)
+        line.end.key_pressed(102.2)
+        assert line.end.answered(101.5) is Step.NOTHING
+        assert line.end.tick(102.2) is Step.RELEASE
+
+    def test_keys_of_an_earlier_turn_do_not_matter(self, line: Line) -> None:
+        line.end.key_pressed(101.0)
+        line.pauses()
+        assert line.end.judged(1, 1.0, 101.3) is Step.RELEASE
+
+
 class TestTheCallerIsHeardAgain:
     def test_the_release_waits_for_the_server_to_notice(self, line: Line) -> None:
         line.pauses()
