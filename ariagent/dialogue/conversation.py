@@ -183,7 +183,9 @@ class Conversation:
 
     def break_off(self, now: float) -> list[Happened]:
         """The agent says nothing more of what it is saying: it is for somebody who is not there any more."""
-        happened = [*self.judge(now, BargeInDecision.NOISE), *self._drop_pause(now)]
+        happened = self.judge(now, BargeInDecision.NOISE)
+        if self.paused:
+            happened += self._drop_turn(now)
         return [*happened, *self._cut_off(now, by_server=False)]
 
     def recall(self, memory: Memory, note: str, now: float, *, speaks: bool = True) -> None:
@@ -213,7 +215,7 @@ class Conversation:
         """The session is gone in the middle of the call; what it was about to say will not come."""
         happened = self.judge(now, BargeInDecision.NOISE)
         self._answer_pending, self._missed_ms = self._session.response_pending or self.paused, 0.0
-        happened += self._drop_pause(now)
+        happened += self._drop_turn(now)
         self._end_item(self._item_id)
         if self._turn.open:
             happened.append(CallerEnded())
@@ -346,7 +348,7 @@ class Conversation:
             return []
         self._latency.speech_ended(now - self._overdue_s, now)
         self._session.caller_silent(now)
-        self._drop_pause(now)
+        self._drop_turn(now)
         return [CallerEnded()]
 
     def settle(self, now: float) -> list[Happened]:
@@ -497,7 +499,7 @@ class Conversation:
         self._session.interrupt((), now, answers=self._held.response_ids)
         return self._discard(now)
 
-    def _drop_pause(self, now: float) -> list[Happened]:
+    def _drop_turn(self, now: float) -> list[Happened]:
         """Nobody waits for the end of the caller's turn any more, nor for the answer that is held for it."""
         if self._turn_end is None or self._turn_end.dropped() is not Step.DISCARD:
             return []

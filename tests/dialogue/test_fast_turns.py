@@ -613,6 +613,20 @@ class TestInTheMiddle:
         assert call.heard_of(0.3) == 200
         assert call.entries[0] == Said("caller", "My order?")
 
+    def test_a_key_in_the_middle_of_a_sentence_does_not_end_it(self) -> None:
+        call = FastCall({"keypad": {"pause_ms": 100}})
+        call.begins_to_speak("u1")
+        call.lasts(0.3, LOUD)
+        call.dialogue.press("5", call.now)
+        call.lasts(0.7, LOUD)
+        assert call.of(events.DigitsGiven)
+        call.lasts(0.2)
+        call.falls_silent("u1")
+        call.answers(200)
+        assert call.heard_of(0.3) == 0
+        call.judged(1.0)
+        assert call.heard_of(0.4) == 200
+
     def test_keys_that_follow_slowly_are_waited_for(self) -> None:
         """The time until the sequence counts as complete is longer than the rest of the hold time."""
         call = self.held({"keypad": {"pause_ms": 800}})
