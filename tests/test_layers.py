@@ -75,6 +75,7 @@ CORE = (
     "ariagent.call.machine",
     "ariagent.call.presentation",
     "ariagent.phrases.file",
+    "ariagent.dialogue.answer_hold",
     "ariagent.dialogue.builtin_tools",
     "ariagent.dialogue.early_tools",
     "ariagent.dialogue.turn_end",

@@ -9,16 +9,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from ariagent.audio.playout import Cleared, ItemStarted, Playout
 from ariagent.audio.rates import ModelCodec
 from ariagent.audio.uplink import Uplink
+from ariagent.dialogue.answer_hold import AnswerHold
 from ariagent.dialogue.background import Background
 from ariagent.dialogue.caller_turn import CallerTurn
-from ariagent.dialogue.effects import Happened, JudgeTurn, StopJudging
+from ariagent.dialogue.effects import Happened
 from ariagent.dialogue.events import (
     AgentBegan,
     AgentEnded,
     AgentSaid,
     AnswerBegan,
     AnswerDiscarded,
-    AnswerReleased,
     CallerBegan,
     CallerEnded,
     CallerSaid,
@@ -28,14 +28,13 @@ from ariagent.dialogue.events import (
     ResponseFailed,
     SoundDismissed,
 )
-from ariagent.dialogue.held_answer import HeldAnswer
 from ariagent.dialogue.history import PRESSED, Entry, Said, Used
 from ariagent.dialogue.interruption import BargeInDecision, BargeInDetector
 from ariagent.dialogue.leaving import Leaving
 from ariagent.dialogue.memory import Memory
 from ariagent.dialogue.notes import LOST_NOTE, opening_instructions
 from ariagent.dialogue.spoken_time import ROOM_MS
-from ariagent.dialogue.turn_end import Step, TurnEnd
+from ariagent.dialogue.turn_end import TurnEnd
 from ariagent.dialogue.turns import TurnClock
 from ariagent.realtime import events as rt
 from ariagent.realtime.session import Heard, RealtimeSession, State
@@ -59,8 +58,6 @@ TURN_OVERDUE_S, SEMANTIC_WAIT_S = 3.0, 8.0
 """Seconds after the server's own wait in silence (with semantic detection 8 s) at which an open turn is overdue."""
 ANSWER_LEFT_MS = 1_000
 """Agreement in the last moments of a reply may be the answer to it."""
-KEY_ROOM_S = 0.1
-"""Seconds from the end of a sequence of keys until the model is certainly told of it."""
 SAME_SOUND_S = 0.6
 """Two sounds with a shorter pause between them are one, where the server ends turns early. A server that does not would
 have told them as one."""
@@ -92,8 +89,8 @@ class Conversation:
         self._leaving = leaving
         self._background = background
         self._detector = detector
-        self._turn_end = turn_end
         self._latency = TurnClock()
+        self.hold = AnswerHold(uplink, self._latency, turn_end)
         self._turn = CallerTurn(uplink)
         self._silence_wait_ms = 0.0
         """How long the server waits in silence before it ends a turn; 0: no fixed time."""
@@ -105,13 +102,9 @@ class Conversation:
         """An answer was lost with the former session."""
         self._missed_ms = 0.0
         """Milliseconds of the caller's speech that no session took since then."""
-        self._held = HeldAnswer()
-        self._released: tuple[tuple[rt.Event, float], ...] = ()
         self._silent_since = 0.0
         self._silent_ms = 0.0
         """How long the agent was silent because of the sound that is judged."""
-        self._part_id = ""
-        """The item of the newest part of the caller's turn."""
         self._cut_in: CutIn | None = None
         """The newest sound of the caller's, should it be speech."""
         self._answer_at = float("-inf")
@@ -127,20 +120,16 @@ class Conversation:
     @property
     def quiet(self) -> bool:
         """The agent has been heard to the end and nothing more of it is on the way."""
-        if not self._playout.idle or self.paused:
+        if not self._playout.idle or self.hold.paused:
             return False
         return self._session.responses.idle or self._session.state is State.CLOSED
 
     @property
-    def paused(self) -> bool:
-        """The server has ended the caller's turn, and its answer is held until it is known whether they go on."""
-        return self._turn_end is not None and self._turn_end.paused
-
-    @property
     def overfull(self) -> bool:
         """More of the agent's speech waits to be heard than anybody would listen to."""
-        held_ms = self._codec.model_ms(self._held.audio_bytes)
-        return self._playout.overfull or self._held.overfull or held_ms > self._playout.most_ms
+        held = self.hold.held
+        held_ms = self._codec.model_ms(held.audio_bytes)
+        return self._playout.overfull or held.overfull or held_ms > self._playout.most_ms
 
     @property
     def at_rest(self) -> bool:
@@ -184,8 +173,8 @@ class Conversation:
     def break_off(self, now: float) -> list[Happened]:
         """The agent says nothing more of what it is saying: it is for somebody who is not there any more."""
         happened = self.judge(now, BargeInDecision.NOISE)
-        if self.paused:
-            happened += self._drop_turn(now)
+        if self.hold.paused:
+            happened += self.hold.drop(self._session, now)
         return [*happened, *self._cut_off(now, by_server=False)]
 
     def recall(self, memory: Memory, note: str, now: float, *, speaks: bool = True) -> None:
@@ -214,8 +203,8 @@ class Conversation:
     def lost(self, now: float) -> list[Happened]:
         """The session is gone in the middle of the call; what it was about to say will not come."""
         happened = self.judge(now, BargeInDecision.NOISE)
-        self._answer_pending, self._missed_ms = self._session.response_pending or self.paused, 0.0
-        happened += self._drop_turn(now)
+        self._answer_pending, self._missed_ms = self._session.response_pending or self.hold.paused, 0.0
+        happened += self.hold.drop(self._session, now)
         self._end_item(self._item_id)
         if self._turn.open:
             happened.append(CallerEnded())
@@ -238,7 +227,7 @@ class Conversation:
         self._answer_pending, self._missed_ms = False, 0.0
         session.audio_origin_ms = self._uplink.appended_ms
         self._session = session
-        self._latency = TurnClock()
+        self._latency.speech_started()
         self._items.clear()
         self._opening = ""
         self.replay(entries)
@@ -283,8 +272,8 @@ class Conversation:
             case rt.ResponseStarted():
                 sound = None if self._detector is None else self._detector.item_id
                 answers_sound = event.answers is not None and event.answers == sound
-                if answers_sound or (self.paused and not self._session.responses.discarded(event.response_id)):
-                    self._held.begin(event.response_id)
+                if answers_sound or (self.hold.paused and not self._session.responses.discarded(event.response_id)):
+                    self.hold.held.begin(event.response_id)
             case rt.SpeechStarted():
                 return self._speech_started(event, now)
             case rt.SpeechStopped():
@@ -306,12 +295,11 @@ class Conversation:
     def holds_back(self, event: rt.Event, now: float) -> bool:
         """Whether the event is of an answer that is held: to a sound that is being judged, or to a turn that the caller
         may continue. ``take_released`` gives it back if the caller is to hear it."""
-        return self._held.takes(event, now)
+        return self.hold.held.takes(event, now)
 
     def take_released(self) -> tuple[tuple[rt.Event, float], ...]:
         """Events of an answer that was held back, and when they came: to be handled now."""
-        released, self._released = self._released, ()
-        return released
+        return self.hold.take_released()
 
     def frame_due(self, now: float) -> tuple[bytes | None, Sequence[Happened]]:
         """The next 20 ms for the caller (None: silence), and what became audible with it."""
@@ -334,12 +322,15 @@ class Conversation:
     # -- the caller's voice, or what the server takes for it --------------------------------------
 
     def next_deadline(self) -> float | None:
-        """The time of the next ``judge``, ``missed_end`` or ``hold_over``, should no event arrive before. At most one
-        of them waits for something."""
+        """The time of the next ``tick``, should no event arrive before."""
         due = None if self._detector is None else self._detector.next_deadline()
-        if due is None and self._turn_end is not None:
-            due = self._turn_end.next_deadline()
+        if due is None:
+            due = self.hold.next_deadline()
         return self._turn.next_deadline() if due is None else due
+
+    def tick(self, now: float) -> list[Happened]:
+        """Do what is due. At most one of these waits for something."""
+        return self.judge(now) or self.missed_end(now) or self.hold.tick(now)
 
     def missed_end(self, now: float) -> list[Happened]:
         """Look whether the caller has been silent for so long that the server should have ended their turn."""
@@ -348,13 +339,13 @@ class Conversation:
             return []
         self._latency.speech_ended(now - self._overdue_s, now)
         self._session.caller_silent(now)
-        self._drop_turn(now)
+        self.hold.drop(self._session, now)
         return [CallerEnded()]
 
     def settle(self, now: float) -> list[Happened]:
         """Decide on the sound that is being judged, which has no time left: another one begins."""
         detector = self._detector
-        if self._sound_goes_on(now):
+        if self._sound_continues(now):
             return []
         return [] if detector is None else self.judge(now, detector.settle(leaving=self._leaving.announced))
 
@@ -376,30 +367,30 @@ class Conversation:
         detector.close()
         self._hold(False, now)
         if decision is not BargeInDecision.INTERRUPTION:
-            self._held.end()
+            self.hold.held.end()
             self._turn.dismissed()
             for part in parts:
                 self._session.dismiss(part, now)
             return [SoundDismissed(item_id, decision.value, self._silent_ms)]
-        held = self._held.response_ids
+        held = self.hold.held.response_ids
         happened = [*self._cut_off(now, by_server=True, turn_over=ended is not None, held=held), *self._began(start_ms)]
         if ended is None:
-            self._released = tuple(self._held.end())
+            self.hold.release()
             self._latency.speech_started()
         else:
-            happened += self._fell_silent(item_id, *ended, now)
+            happened += self.hold.fell_silent(item_id, *ended, now)
         return happened
 
     def _speech_started(self, event: rt.SpeechStarted, now: float) -> list[Happened]:
         detector = self._detector
-        if self.paused:
+        if self.hold.paused:
             self._turn.began(event.audio_start_ms, now, self._overdue_s)
-            return self._goes_on(event.audio_start_ms, now)
-        if detector is not None and self._sound_goes_on(now):
+            return self.hold.continues(event.audio_start_ms, self._session, now)
+        if detector is not None and self._sound_continues(now):
             self._turn.began(event.audio_start_ms, now, self._overdue_s)
-            self._part_id = detector.item_id or ""
-            detector.goes_on(event.item_id)
-            return self._discard(now)
+            before = detector.item_id or ""
+            detector.continues(event.item_id)
+            return self.hold.sound_continues(before, self._session, now)
         after_s = now - self._answer_at
         self._cut_in = CutIn(after_s) if after_s <= CUT_IN_S and not self.quiet else None
         if self._background.hides(now):
@@ -415,16 +406,15 @@ class Conversation:
         self._latency.speech_started()
         return [*self._cut_off(now, by_server=True), *self._began(event.audio_start_ms)]
 
-    def _sound_goes_on(self, now: float) -> bool:
+    def _sound_continues(self, now: float) -> bool:
         """Whether a sound that begins now is more of the one that is being judged: the server ends turns early."""
         detector = self._detector
-        ended = None if detector is None or self._turn_end is None else detector.ended
+        ended = None if detector is None or not self.hold.early else detector.ended
         return ended is not None and now - ended[0] < SAME_SOUND_S
 
     def _began(self, start_ms: float) -> list[Happened]:
         """A turn of the caller's begins."""
-        if self._turn_end is not None:
-            self._turn_end.voice(start_ms)
+        self.hold.turn_began(start_ms)
         return [CallerBegan()] if self._cut_in is None else [CallerBegan(), self._cut_in]
 
     @property
@@ -443,74 +433,7 @@ class Conversation:
         # Short turns say little about how loud the caller is, and looking at them costs as much as at long ones.
         if self._detector is not None and start_ms is not None and event.audio_end_ms - start_ms >= TELLING_TURN_MS:
             self._detector.turn_ended(start_ms)
-        return self._fell_silent(event.item_id, fell_silent, now, now)
-
-    # -- the end of the caller's turn ---------------------------------------------------------------
-
-    def _fell_silent(self, item_id: str, fell_silent: float, noticed: float, now: float) -> list[Happened]:
-        """The server ends the caller's turn: it is over, or its answer is held until it is."""
-        if self.paused:
-            return []  # it says so again
-        self._latency.speech_ended(fell_silent, noticed)
-        ends = self._turn_end
-        if ends is None or ends.silence(fell_silent, now) is not Step.HOLD:
-            return self._release(now)
-        self._part_id = item_id
-        if over := [*self.answer_held(now), *self.hold_over(now)]:
-            return over
-        within_s = (ends.next_deadline() or now) - now
-        return [JudgeTurn(ends.pause, self._uplink.appended_ms - ends.start_ms, within_s)]
-
-    def answer_held(self, now: float) -> list[Happened]:
-        """Something more of an answer is held: a turn that was taken for complete is over now."""
-        ends = self._turn_end
-        over = ends is not None and self._held.begun and ends.answered(now) is Step.RELEASE
-        return [StopJudging(), AnswerReleased(), *self._release(now)] if over else []
-
-    def key_pressed(self, now: float, pause_s: float) -> None:
-        """The caller pressed a key; ``pause_s``: how soon the next one of a sequence comes."""
-        if self._turn_end is not None:
-            self._turn_end.key_pressed(now + pause_s + KEY_ROOM_S)
-
-    def turn_judged(self, pause: int, probability: float, now: float) -> list[Happened]:
-        """The judge has heard a pause: the probability that the caller's turn is over."""
-        ends = self._turn_end
-        over = ends is not None and ends.judged(pause, probability, now) is Step.RELEASE
-        return [AnswerReleased(), *self._release(now)] if over else []
-
-    def hold_over(self, now: float) -> list[Happened]:
-        """Look whether the hold time is over."""
-        ends = self._turn_end
-        over = ends is not None and ends.tick(now) is Step.RELEASE
-        return [StopJudging(), AnswerReleased(), *self._release(now)] if over else []
-
-    def _release(self, now: float) -> list[Happened]:
-        """The caller's turn is over: they may hear what was held."""
-        self._latency.released(now)
-        self._released = tuple(self._held.end())
-        return [CallerEnded()]
-
-    def _goes_on(self, start_ms: float, now: float) -> list[Happened]:
-        """The caller continues after a pause: nobody hears the answer to what they said before it."""
-        if self._turn_end is not None:
-            self._turn_end.voice(start_ms)
-        self._latency.speech_started()
-        # Whatever else is wanted of the model, the answer to the whole turn will do.
-        self._session.interrupt((), now, answers=self._held.response_ids)
-        return self._discard(now)
-
-    def _drop_turn(self, now: float) -> list[Happened]:
-        """Nobody waits for the end of the caller's turn any more, nor for the answer that is held for it."""
-        if self._turn_end is None or self._turn_end.dropped() is not Step.DISCARD:
-            return []
-        return [*self._discard(now), CallerEnded()]
-
-    def _discard(self, now: float) -> list[Happened]:
-        response_ids, held = self._held.response_ids, self._held.end()
-        self._session.supersede(self._part_id, response_ids, now)
-        # Those that still run are counted when they are over.
-        ended = (event for event, _ in held if isinstance(event, rt.ResponseEnded))
-        return [StopJudging(), *(AnswerDiscarded(event.response_id, event.usage) for event in ended)]
+        return self.hold.fell_silent(event.item_id, fell_silent, now, now)
 
     # -- the agent's voice ------------------------------------------------------------------------
 
@@ -538,7 +461,7 @@ class Conversation:
     @property
     def _last_words(self) -> bool:
         """The reply is about to end."""
-        over = self._session.responses.active in (None, *self._held.response_ids)
+        over = self._session.responses.active in (None, *self.hold.held.response_ids)
         return over and self._playout.pending_ms <= ANSWER_LEFT_MS
 
     def _cut_off(

@@ -173,8 +173,7 @@ class Dialogue:
 
     def tick(self, now: float) -> None:
         """Do what is due at this time."""
-        conversation = self._conversation
-        self._happened(conversation.judge(now) or conversation.missed_end(now) or conversation.hold_over(now), now)
+        self._happened(self._conversation.tick(now), now)
         self._release(now)
         if self._policy is not None:
             self._act(self._policy.tick(now), now)
@@ -219,7 +218,7 @@ class Dialogue:
     @property
     def unfinished(self) -> Unfinished:
         """The part of the conversation that would be unfinished if the process left now."""
-        if self._caller_speaks and not self._conversation.paused:
+        if self._caller_speaks and not self._conversation.hold.paused:
             return Unfinished.TURN
         if not self._playout.idle:
             return Unfinished.WORDS
@@ -305,7 +304,7 @@ class Dialogue:
     def press(self, digit: str, now: float) -> None:
         """The caller pressed a key: as good as a word."""
         self._rounds.caller_heard()
-        self._conversation.key_pressed(now, self.role.agent.keypad.pause_ms / 1000)
+        self._conversation.hold.key_pressed(now, self.role.agent.keypad.pause_ms / 1000)
         if self._policy is not None:
             self._act(self._policy.pressed(digit, now), now)
 
@@ -383,7 +382,7 @@ class Dialogue:
                 self.effects.append(GiveUpSession("the model's server sent more speech than may wait to be heard"))
             return
         if conversation.holds_back(event, now):
-            if isinstance(event, rt.ResponseEnded) and conversation.paused:
+            if isinstance(event, rt.ResponseEnded) and conversation.hold.paused:
                 self._run_early(event.tool_calls, now)
                 self._answer_held(now)
             return
@@ -417,13 +416,13 @@ class Dialogue:
         self._release(now)
 
     def _answer_held(self, now: float) -> None:
-        if self._conversation.paused:
-            self._happened(self._conversation.answer_held(now), now)
+        if self._conversation.hold.paused:
+            self._happened(self._conversation.hold.answer_came(now), now)
             self._release(now)
 
     def turn_judged(self, pause: int, probability: float, now: float) -> None:
         """The judge has heard a pause of the caller's: the probability that their turn is over."""
-        self._happened(self._conversation.turn_judged(pause, probability, now), now)
+        self._happened(self._conversation.hold.judged(pause, probability, now), now)
         self._release(now)
 
     def _release(self, now: float) -> None:

@@ -185,7 +185,7 @@ class BargeInDetector:
         if levels.size and levels.max() >= threshold:
             self._pause(self._sound, now)
 
-    def goes_on(self, item_id: str) -> None:
+    def continues(self, item_id: str) -> None:
         """The sound that has ended continues, as another part."""
         if self._sound is not None:
             self._sound.item_ids, self._sound.ended = (*self._sound.item_ids, item_id), None

@@ -188,4 +188,8 @@ def test_nothing_discarded_is_heard_or_done_and_nothing_twice(confirm: bool, ste
     twice = {what: times for what, times in server.told.items() if times > 1}
     assert twice == {}
     dialogue = server.call.dialogue
-    assert (dialogue._conversation.paused, dialogue._playout.paused, dialogue._caller_speaks) == (False, False, False)
+    assert (dialogue._conversation.hold.paused, dialogue._playout.paused, dialogue._caller_speaks) == (
+        False,
+        False,
+        False,
+    )
