@@ -57,6 +57,20 @@ class _MediaCounts(Collector):
             yield family
 
 
+class _Judgements(Collector):
+    """Judgements of the ends of turns, as the judge counts them."""
+
+    def __init__(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        text = "Requests to the end-of-turn judge by outcome (judged, late, cancelled, failed)"
+        family = CounterMetricFamily("ariagent_turn_judgements", text, labels=["outcome"])
+        for outcome, count in self._counts().items():
+            family.add_metric([outcome], count)
+        yield family
+
+
 class _SeatCounts(Collector):
     """The AI's seats, as Asterisk has them now."""
 
@@ -105,13 +119,14 @@ class Metrics:
         )
         self.response_part = Histogram(
             "ariagent_response_part_seconds",
-            "Parts of ariagent_response_seconds: detection (turn detection), model (with tools), service (ariagent)",
+            "Parts of ariagent_response_seconds: detection (turn detection), model (with tools), held, service (ariagent)",
             ["part"],
             buckets=(*SHORT_BUCKETS, *RESPONSE_BUCKETS[2:]),
             registry=registry,
         )
         # Looked up once: this is done at every turn of every call.
-        self._detection, self._model, self._service = map(self.response_part.labels, ("detection", "model", "service"))
+        parts = ("detection", "model", "held", "service")
+        self._detection, self._model, self._held, self._service = map(self.response_part.labels, parts)
         self.active = Gauge("ariagent_calls_active", "Running calls", registry=registry)
         self.tasks = Gauge("ariagent_asyncio_tasks", "Tasks of the event loop", registry=registry)
         self.calls = Counter("ariagent_calls", "Calls that ended", ["agent", "result", "reason"], registry=registry)
@@ -132,6 +147,18 @@ class Metrics:
         )
         self.interruptions = Counter(
             "ariagent_interruptions", "Times that a caller interrupted the agent", registry=registry
+        )
+        speculative = Counter(
+            "ariagent_speculative_responses",
+            "Answers before the caller's turn was known to be over (turns: fast)",
+            ["outcome"],
+            registry=registry,
+        )
+        self.used_speculation, self.discarded_speculation = map(speculative.labels, ("used", "discarded"))
+        self.cut_ins = Counter(
+            "ariagent_cut_ins",
+            "Times that a caller spoke on within 1.2 s of the beginning of an answer",
+            registry=registry,
         )
         self.dismissed = Counter(
             "ariagent_dismissed_sounds",
@@ -257,6 +284,10 @@ class Metrics:
         """Export how many seats there are by (state, reason); read when ``/metrics`` is asked for."""
         self.registry.register(_SeatCounts(counts))
 
+    def watch_turn_judge(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        """Export the judgements of turns by outcome; read when ``/metrics`` is asked for."""
+        self.registry.register(_Judgements(counts))
+
     def watch_minutes(self, minutes: Callable[[], Iterable[TalkMinutes]]) -> None:
         """Export the day's conversation and its caps; read when ``/metrics`` is asked for."""
         self.registry.register(_TalkMinutes(minutes))
@@ -273,6 +304,7 @@ class Metrics:
         self.response.labels(agent).observe(latency.response_s)
         self._detection.observe(latency.detection_s)
         self._model.observe(latency.model_s)
+        self._held.observe(latency.held_s)
         self._service.observe(latency.service_s)
 
     def response_failed(self, reason: str) -> None:

@@ -29,6 +29,7 @@ def all_metrics() -> Metrics:
     found = Metrics()
     found.watch_media({"unknown_uuid": 1}, {"local": 1})
     found.watch_records(lambda: 0)
+    found.watch_turn_judge(lambda: {"judged": 1})
     found.watch_minutes(lambda: [Minutes("minutes_per_day", "all", 60.0, 120.0)])
     found.watch_audio(bool)
     found.watch_seats(lambda: {("idle", ""): 10, ("paused", "manual"): 1})

@@ -7,6 +7,7 @@ import pytest
 
 from ariagent.check import versionspage
 from ariagent.config import Settings
+from ariagent.config.agents import HOLD_DEFAULTS, OTHER_LANGUAGES
 from ariagent.configfile.reference import reference, schema_text
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -36,6 +37,12 @@ def test_the_schema_is_up_to_date() -> None:
 
 def test_the_page_about_asterisks_versions_is_up_to_date() -> None:
     assert (DOCS / "asterisk-versions.md").read_text() == versionspage.page(), "run make docs"
+
+
+def test_the_defaults_of_fast_turns_by_language_are_those_of_the_code() -> None:
+    rows = re.findall(r"^\| (\w+) \| (\d+) \| ([\d.]+) \|$", (DOCS / "turn-taking.md").read_text(), re.MULTILINE)
+    shown = {language: (int(hold_ms), float(threshold)) for language, hold_ms, threshold in rows}
+    assert shown == {**HOLD_DEFAULTS, "others": OTHER_LANGUAGES}
 
 
 def test_every_key_of_the_configuration_is_explained() -> None:

@@ -56,6 +56,28 @@ def test_a_turn_is_counted_whole_and_in_parts(metrics: Metrics) -> None:
     assert shown['ariagent_response_part_seconds_sum{part="model"}'] == 0.24
 
 
+def test_the_time_for_which_an_answer_was_held_is_a_part(metrics: Metrics) -> None:
+    metrics.turn(TurnLatency(0.8, 0.2, 0.25, 0.05, 0.3), "sales")
+    assert samples(metrics)['ariagent_response_part_seconds_sum{part="held"}'] == 0.3
+
+
+def test_answers_before_the_end_of_a_turn_are_counted_by_their_outcome(metrics: Metrics) -> None:
+    metrics.used_speculation.inc()
+    metrics.discarded_speculation.inc(2)
+    metrics.cut_ins.inc(3)
+    shown = samples(metrics)
+    assert shown['ariagent_speculative_responses_total{outcome="used"}'] == 1
+    assert shown['ariagent_speculative_responses_total{outcome="discarded"}'] == 2
+    assert shown["ariagent_cut_ins_total"] == 3
+
+
+def test_judgements_are_read_when_the_page_is_asked_for(metrics: Metrics) -> None:
+    counts = {"judged": 1}
+    metrics.watch_turn_judge(lambda: counts)
+    counts["judged"] = 5
+    assert samples(metrics)['ariagent_turn_judgements_total{outcome="judged"}'] == 5
+
+
 def test_an_added_delay_of_a_few_milliseconds_can_be_told_apart(metrics: Metrics) -> None:
     metrics.turn(TurnLatency(0.3, 0.2, 0.096, 0.004), "sales")
     shown = samples(metrics)

@@ -12,6 +12,7 @@ ours.
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial, wraps
@@ -58,6 +59,8 @@ from ariagent.termination import Result, Termination
 
 LISTEN_FRAMES = 50
 """A second of the caller's frames is collected, then looked at: frame by frame would cost much more."""
+JUDGED_S = 8
+"""Seconds of the caller's newest audio that are kept for the end-of-turn judge."""
 CUT_LIMIT_S = 0.3
 """How long the end waits for the words of a sentence that was cut off."""
 HANGUP_TOLD_S = 0.3
@@ -134,6 +137,9 @@ class Call:
         """The caller's audio goes to the model."""
         self._heard: list[bytes] = []  # of the caller, since the last look at it
         self._heard_since = 0.0
+        self._recent: deque[bytes] | None = None
+        """The caller's newest audio, if the end-of-turn judge is asked."""
+        self._judging: asyncio.Task[None] | None = None
         self._heard_at = now
         """When the caller's last frame came; before the first one when the call began."""
         self._commands: asyncio.Queue[cmd.AsteriskCommand] = asyncio.Queue()
@@ -354,6 +360,7 @@ class Call:
             context.format,
             phrase=partial(context.phrases.find, role.agent),
             waiting_prompt=context.toolbox.waiting_prompt,
+            safe_to_repeat=context.toolbox.safe_to_repeat,
             unix_offset_s=time.time() - time.monotonic(),
         )
         self._observer = Observer(
@@ -366,6 +373,8 @@ class Call:
             transcripts=settings.log.transcripts,
             began=self._began,
         )
+        if context.turn_judge is not None and role.agent.turns == "fast":
+            self._recent = deque(maxlen=JUDGED_S * 1000 // FRAME_MS)
         self._watchdog = BridgeWatchdog(rejoins=self.arrival.seat is not None, limit_s=settings.watchdog.no_audio_s)
         self._heard_at = time.monotonic()
         self._serving = True
@@ -380,6 +389,7 @@ class Call:
             try:
                 if not self.faulty:
                     self._listen()
+                    self._close_dialogue()
                 figures |= self._observer.close(self._dialogue.account(), self._model.dropped_s)
             except Exception as error:  # noqa: BLE001  # the end is told all the same
                 self._fault(error)
@@ -395,6 +405,13 @@ class Call:
         ended = rec.CallEnded(result=result, reason=reason, cause=cause, **figures)
         self.log.tell(ended, logging.WARNING if failed else logging.INFO)
         return termination
+
+    def _close_dialogue(self) -> None:
+        """Tell what is left to be told of the conversation."""
+        self._dialogue.close(time.monotonic())
+        for left in self._dialogue.take_effects():
+            if isinstance(left, said.DialogueEvent):
+                self._observer.tell(left)
 
     def _forget(self) -> None:
         self._arriving.leave()
@@ -523,6 +540,8 @@ class Call:
         if not self._hears:
             return
         self._send_audio(self._dialogue.hear(payload, now))
+        if self._recent is not None:
+            self._recent.append(payload)
         if not self._heard:
             self._heard_since = now
         self._heard.append(payload)
@@ -535,6 +554,8 @@ class Call:
         dialogue = self._dialogue
         if self._hears and (silence := dialogue.gap(now)):
             self._send_audio(dialogue.batch(silence))
+            if self._recent is not None:
+                self._recent.append(silence)
             self._listen()
             self._observer.caller_audio(silence, now)
         frame = dialogue.frame(now)
@@ -610,6 +631,30 @@ class Call:
     def _tool_ended(self, call: rt.ToolCall, output: str, *, ok: bool, kind: str) -> None:
         self._dialogue.tool_ended(call, output, ok=ok, kind=kind, now=time.monotonic())
 
+    # -- the end-of-turn judge ----------------------------------------------------------------------
+
+    def _judge_turn(self, wanted: fx.JudgeTurn) -> None:
+        """Have the judge hear the caller's turn so far."""
+        self._stop_judging()
+        if self._recent is not None:
+            n_bytes = min(self.context.format.n_bytes(wanted.speech_ms), self.context.format.n_bytes(1000 * JUDGED_S))
+            self._judging = self._spawn(self._judged(wanted, b"".join(self._recent)[-n_bytes:]))
+
+    async def _judged(self, wanted: fx.JudgeTurn, pcm: bytes) -> None:
+        assert self.context.turn_judge is not None
+        found = await self.context.turn_judge.judge(pcm, self.context.format.rate_hz, wanted.within_s)
+        if found is not None:
+            self._turn_judged(wanted.pause, found)
+
+    @entry
+    def _turn_judged(self, pause: int, probability: float) -> None:
+        self._dialogue.turn_judged(pause, probability, time.monotonic())
+
+    def _stop_judging(self) -> None:
+        if self._judging is not None:
+            self._judging.cancel()
+            self._judging = None
+
     # -- what follows -------------------------------------------------------------------------------
 
     def _settle(self) -> None:
@@ -638,6 +683,10 @@ class Call:
                             self._feed(effect)
                         case fx.RunTool(call=call):
                             self._spawn(self._run_tool(call))
+                        case fx.JudgeTurn():
+                            self._judge_turn(effect)
+                        case fx.StopJudging():
+                            self._stop_judging()
                         case fx.GiveUpSession(cause=cause):
                             self._model.give_up(cause)
                         case _:  # by their types, events of the dialogue are all that is left

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from ariagent.ami.client import AmiClient
 from ariagent.ari.client import AriClient
@@ -23,6 +24,13 @@ from ariagent.realtime.line import Connect
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
 from ariagent.tools.toolbox import Toolbox
+
+
+class TurnJudge(Protocol):
+    """The end-of-turn judge; a ``turns.worker.JudgeWorker``."""
+
+    async def judge(self, pcm: bytes, rate_hz: int, within_s: float) -> float | None:
+        """The probability that the caller's turn is over; None: it is not known within this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +72,5 @@ class Context:
     """The present view of a queue; None: not known."""
     has_queue: Callable[[str], bool | None] = lambda name: None
     """Whether there is a queue of this name; None where that is not known."""
+    turn_judge: TurnJudge | None = None
+    """None: no agent needs it, or it is not installed."""

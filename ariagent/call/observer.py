@@ -90,8 +90,16 @@ class Observer:
                 log.tell(rec.AgentTurnBegan(item_id))
             case events.AnswerBegan(latency=latency):
                 metrics.turn(latency, self._agent)
-                parts = latency.response_s, latency.detection_s, latency.model_s, latency.service_s
+                parts = latency.response_s, latency.detection_s, latency.model_s, latency.service_s, latency.held_s
                 log.tell(rec.AnswerBegan(event.item_id, *(round(1000 * part, 1) for part in parts)))
+            case events.AnswerReleased():
+                metrics.used_speculation.inc()
+            case events.AnswerDiscarded(response_id=response_id, usage=usage):
+                metrics.discarded_speculation.inc()
+                log.tell(rec.AnswerDiscarded(response_id, self._meter.money(usage), **usage.tokens))
+            case events.CutIn(after_s=after_s):
+                metrics.cut_ins.inc()
+                log.tell(rec.CutIn(round(1000 * after_s)))
             case events.Interrupted():
                 metrics.interruptions.inc()
                 log.tell(rec.AgentInterrupted(event.item_id, round(event.heard_ms), round(event.dropped_ms)))
@@ -159,7 +167,7 @@ class Observer:
                 assert_never(event)
 
     def _turn_transcribed(self, event: events.TurnTranscribed) -> None:
-        self._log.tell(rec.CallerTurnEnded(event.item_id, event.seconds))
+        self._log.tell(rec.CallerTurnEnded(event.item_id, event.seconds, round(1000 * event.ago_s)))
         if not event.believed:
             self._malformed("position in the caller's audio", 0)
         if event.billed:
@@ -206,6 +214,10 @@ class _Meter:
         self._transcribed_s += transcribed_s
         if time.monotonic() >= self._due:
             self.tell()
+
+    def money(self, usage: rt.Usage) -> float | None:
+        """The price of this, which is counted elsewhere; None: the model has none."""
+        return self._spending.money(usage.billed_as(self._model), usage)
 
     def tell(self) -> None:
         """Enter what was counted since the last time into the records and the day's spending."""

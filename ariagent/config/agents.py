@@ -1,6 +1,6 @@
 """Agents: who they are, how they talk, and which calls they take."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -66,6 +66,36 @@ class SemanticVad(Section):
     """See the same key of type ``server_vad``."""
     interrupt_response: bool = False
     """See the same key of type ``server_vad``."""
+
+
+class FastTurnsSettings(Section):
+    """The time of an answer with `turns: fast`. `docs/turn-taking.md` has the details."""
+
+    early_silence_ms: Annotated[int, Field(ge=100, le=1000)] = 200
+    """Silence after which the model's server ends the turn and begins the answer, instead of
+    ``turn_detection.silence_duration_ms``. The caller does not hear that answer yet."""
+    hold_ms: Annotated[int, Field(ge=200, le=5000)] | None = None
+    """The hold time: the answer is heard this long after the end of speech, if the end-of-turn judge does not take the
+    turn for complete, or is not there. null: the value for the agent's language."""
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The judge's probability from which the answer is heard at once. null: the value for the agent's language."""
+
+
+class HoldDefaults(NamedTuple):
+    """The values of ``fast_turns`` for a language."""
+
+    hold_ms: int
+    threshold: float
+
+
+HOLD_DEFAULTS = {
+    "en": HoldDefaults(hold_ms=800, threshold=0.7),
+    "es": HoldDefaults(hold_ms=900, threshold=0.7),
+    "fr": HoldDefaults(hold_ms=900, threshold=0.8),
+    "it": HoldDefaults(hold_ms=900, threshold=0.9),
+}
+OTHER_LANGUAGES = HoldDefaults(hold_ms=900, threshold=0.8)
+"""For languages in which the judge was not measured."""
 
 
 class TranscriptionSettings(Section):
@@ -166,6 +196,12 @@ class AgentSettings(Section):
     default."""
     turn_detection: Annotated[ServerVad | SemanticVad, Field(discriminator="type")] = ServerVad()
     """How the end of the caller's turn is detected."""
+    turns: Literal["fast", "server"] = "server"
+    """``fast``: the model's server answers after ``fast_turns.early_silence_ms``. ariagent plays the answer when the
+    turn is over. If the caller continues, ariagent discards the answer; you pay for its tokens. ``server``: the server
+    decides when the turn is over."""
+    fast_turns: FastTurnsSettings = FastTurnsSettings()
+    """The times of ``turns: fast``."""
     noise_reduction: Literal["near_field", "far_field"] | None = "near_field"
     """Noise reduction by the model's server, before turn detection. null: off."""
     transcription: TranscriptionSettings | None = TranscriptionSettings()
@@ -235,6 +271,20 @@ class AgentSettings(Section):
     @classmethod
     def _server_vad_by_default(cls, value: object) -> object:
         return {"type": "server_vad", **value} if isinstance(value, dict) and "type" not in value else value
+
+    @property
+    def used_turn_detection(self) -> ServerVad | SemanticVad:
+        """The turn detection that the server is asked for."""
+        detection = self.turn_detection
+        if self.turns == "server" or isinstance(detection, SemanticVad):
+            return detection
+        return detection.model_copy(update={"silence_duration_ms": self.fast_turns.early_silence_ms})
+
+    def hold_in(self, language: str) -> HoldDefaults:
+        """The hold time and the threshold of ``turns: fast`` in a language."""
+        usual, given = HOLD_DEFAULTS.get(language.partition("-")[0], OTHER_LANGUAGES), self.fast_turns
+        hold_ms = usual.hold_ms if given.hold_ms is None else given.hold_ms
+        return HoldDefaults(hold_ms, usual.threshold if given.threshold is None else given.threshold)
 
     @property
     def lookup_names(self) -> tuple[str, ...] | None:

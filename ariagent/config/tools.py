@@ -154,6 +154,10 @@ class HttpToolSettings(HttpRequestSettings):
     """The sound for the caller if the request takes longer than a second: ``tone``, or a short text that is spoken.
     null: nothing."""
 
+    safe_to_repeat: bool = False
+    """true: the function only looks something up, and may run although its result is not used. With ``turns: fast`` it
+    runs before the caller's turn is known to be over. false: it waits until then."""
+
     @field_validator("parameters")
     @classmethod
     def _parameters_are_a_schema(cls, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from ariagent.agents.briefing import MAX_INSTRUCTIONS_TOKENS, longest_tokens, tokens
 from ariagent.complaints import KeyPath
-from ariagent.config.agents import AgentSettings
+from ariagent.config.agents import AgentSettings, SemanticVad
 from ariagent.config.tree import Settings
 from ariagent.configfile import modelcheck, toolcheck
 from ariagent.text import did_you_mean
@@ -73,7 +73,19 @@ def _agent(settings: Settings, agent: AgentSettings) -> Iterator[tuple[str, str]
         if destination not in settings.destinations:
             near = did_you_mean(destination, settings.destinations)
             yield "handoff", f"there is no {destination} in destinations{near}"
+    if agent.turns == "fast":
+        yield from _fast_turns(agent)
     yield from _messages(settings, agent)
+
+
+def _fast_turns(agent: AgentSettings) -> Iterator[tuple[str, str]]:
+    if isinstance(agent.turn_detection, SemanticVad):
+        yield "turns", "fast needs turn_detection.type server_vad: semantic_vad itself decides when a turn is over"
+    if agent.mcp:
+        yield "turns", "fast cannot be used with mcp: the model's provider would call tools before the turn is over"
+    early_ms = agent.fast_turns.early_silence_ms
+    if agent.hold_in(agent.language).hold_ms <= early_ms:
+        yield "fast_turns", f"hold_ms must be more than early_silence_ms ({early_ms}): both begin at the end of speech"
 
 
 def _hours(settings: Settings) -> Iterator[Problem]:

@@ -9,28 +9,32 @@ from collections.abc import Iterable, Iterator, Sequence
 from ariagent.audio.playout import Cleared, ItemStarted, Playout
 from ariagent.audio.rates import ModelCodec
 from ariagent.audio.uplink import Uplink
+from ariagent.dialogue.answer_hold import AnswerHold
 from ariagent.dialogue.background import Background
 from ariagent.dialogue.caller_turn import CallerTurn
+from ariagent.dialogue.effects import Happened
 from ariagent.dialogue.events import (
     AgentBegan,
     AgentEnded,
     AgentSaid,
     AnswerBegan,
+    AnswerDiscarded,
     CallerBegan,
     CallerEnded,
     CallerSaid,
+    CutIn,
     DialogueEvent,
     Interrupted,
     ResponseFailed,
     SoundDismissed,
 )
-from ariagent.dialogue.held_answer import HeldAnswer
 from ariagent.dialogue.history import PRESSED, Entry, Said, Used
 from ariagent.dialogue.interruption import BargeInDecision, BargeInDetector
 from ariagent.dialogue.leaving import Leaving
 from ariagent.dialogue.memory import Memory
 from ariagent.dialogue.notes import LOST_NOTE, opening_instructions
 from ariagent.dialogue.spoken_time import ROOM_MS
+from ariagent.dialogue.turn_end import TurnEnd
 from ariagent.dialogue.turns import TurnClock
 from ariagent.realtime import events as rt
 from ariagent.realtime.session import Heard, RealtimeSession, State
@@ -54,6 +58,11 @@ TURN_OVERDUE_S, SEMANTIC_WAIT_S = 3.0, 8.0
 """Seconds after the server's own wait in silence (with semantic detection 8 s) at which an open turn is overdue."""
 ANSWER_LEFT_MS = 1_000
 """Agreement in the last moments of a reply may be the answer to it."""
+SAME_SOUND_S = 0.6
+"""Two sounds with a shorter pause between them are one, where the server ends turns early. A server that does not would
+have told them as one."""
+CUT_IN_S = 1.2
+"""A caller who speaks on within this time of the answer's first frame had not finished their turn."""
 
 
 class Conversation:
@@ -68,10 +77,11 @@ class Conversation:
         leaving: Leaving,
         background: Background,
         detector: BargeInDetector | None = None,
+        turn_end: TurnEnd | None = None,
     ) -> None:
         """``leaving`` and ``background`` are only looked at: while the agent takes its leave politeness is no
         interruption, and what is background is answered only after a pause. Without a ``detector`` every sound that
-        the server takes for speech is an interruption."""
+        the server takes for speech is an interruption. Without ``turn_end`` the server ends the caller's turns."""
         self._session = session
         self._playout = playout
         self._uplink = uplink
@@ -80,6 +90,7 @@ class Conversation:
         self._background = background
         self._detector = detector
         self._latency = TurnClock()
+        self.hold = AnswerHold(uplink, self._latency, turn_end)
         self._turn = CallerTurn(uplink)
         self._silence_wait_ms = 0.0
         """How long the server waits in silence before it ends a turn; 0: no fixed time."""
@@ -91,11 +102,13 @@ class Conversation:
         """An answer was lost with the former session."""
         self._missed_ms = 0.0
         """Milliseconds of the caller's speech that no session took since then."""
-        self._held = HeldAnswer()
-        self._released: tuple[tuple[rt.Event, float], ...] = ()
         self._silent_since = 0.0
         self._silent_ms = 0.0
         """How long the agent was silent because of the sound that is judged."""
+        self._cut_in: CutIn | None = None
+        """The newest sound of the caller's, should it be speech."""
+        self._answer_at = float("-inf")
+        """When the caller began to hear the newest answer to a turn of theirs."""
         self._opening = ""
         self._openings = 0
         self._replayed = False
@@ -107,13 +120,16 @@ class Conversation:
     @property
     def quiet(self) -> bool:
         """The agent has been heard to the end and nothing more of it is on the way."""
-        return self._playout.idle and (self._session.responses.idle or self._session.state is State.CLOSED)
+        if not self._playout.idle or self.hold.paused:
+            return False
+        return self._session.responses.idle or self._session.state is State.CLOSED
 
     @property
     def overfull(self) -> bool:
         """More of the agent's speech waits to be heard than anybody would listen to."""
-        held_ms = self._codec.model_ms(self._held.audio_bytes)
-        return self._playout.overfull or self._held.overfull or held_ms > self._playout.most_ms
+        held = self.hold.held
+        held_ms = self._codec.model_ms(held.audio_bytes)
+        return self._playout.overfull or held.overfull or held_ms > self._playout.most_ms
 
     @property
     def at_rest(self) -> bool:
@@ -122,13 +138,13 @@ class Conversation:
 
     def open(
         self, words: str, now: float, audio: bytes | None = None, *, note: str = "", continues: bool = False
-    ) -> list[DialogueEvent]:
+    ) -> list[Happened]:
         """Have the agent say its first words: ``audio`` (the playout's format) where they are rendered already.
 
         Rendered, they are the same every time and the model need not be asked; it is told that it said them. The model
         knows ``note`` before it speaks; with ``continues`` it speaks on behind those words.
         """
-        happened: list[DialogueEvent] = []
+        happened: list[Happened] = []
         instructions = None
         if words and audio is not None:
             happened.append(self._say_rendered(words, audio))
@@ -154,9 +170,12 @@ class Conversation:
         """The opening is the beginning of the conversation."""
         return self._openings == 1 and not self._replayed
 
-    def break_off(self, now: float) -> list[DialogueEvent]:
+    def break_off(self, now: float) -> list[Happened]:
         """The agent says nothing more of what it is saying: it is for somebody who is not there any more."""
-        return [*self.judge(now, BargeInDecision.NOISE), *self._cut_off(now, by_server=False)]
+        happened = self.judge(now, BargeInDecision.NOISE)
+        if self.hold.paused:
+            happened += self.hold.drop(self._session, now)
+        return [*happened, *self._cut_off(now, by_server=False)]
 
     def recall(self, memory: Memory, note: str, now: float, *, speaks: bool = True) -> None:
         """Continue a conversation that was interrupted by a transfer; ``note`` tells the model why, and without
@@ -181,10 +200,11 @@ class Conversation:
         # Some servers refuse a conversation with a call that has no output.
         self._session.answer_tools_for_now()
 
-    def lost(self, now: float) -> list[DialogueEvent]:
+    def lost(self, now: float) -> list[Happened]:
         """The session is gone in the middle of the call; what it was about to say will not come."""
         happened = self.judge(now, BargeInDecision.NOISE)
-        self._answer_pending, self._missed_ms = self._session.response_pending, 0.0
+        self._answer_pending, self._missed_ms = self._session.response_pending or self.hold.paused, 0.0
+        happened += self.hold.drop(self._session, now)
         self._end_item(self._item_id)
         if self._turn.open:
             happened.append(CallerEnded())
@@ -207,7 +227,7 @@ class Conversation:
         self._answer_pending, self._missed_ms = False, 0.0
         session.audio_origin_ms = self._uplink.appended_ms
         self._session = session
-        self._latency = TurnClock()
+        self._latency.speech_started()
         self._items.clear()
         self._opening = ""
         self.replay(entries)
@@ -230,14 +250,14 @@ class Conversation:
         """Let the model know, for whenever it speaks next."""
         self._session.add_text("system", note)
 
-    def give_digits(self, digits: str, now: float) -> list[DialogueEvent]:
+    def give_digits(self, digits: str, now: float) -> list[Happened]:
         """Tell the model what the caller pressed; that cuts the agent off as speech does."""
         happened = self.break_off(now)
         self._session.add_text("user", PRESSED.format(digits=digits))
         self._session.request_response(now)
         return happened
 
-    def handle(self, event: rt.Event, now: float) -> list[DialogueEvent]:
+    def handle(self, event: rt.Event, now: float) -> list[Happened]:
         """Handle one event of the model, unless ``holds_back`` has taken it."""
         match event:
             case rt.AudioArrived():
@@ -250,8 +270,10 @@ class Conversation:
             case rt.AudioEnded():
                 self._end_item(event.item_id)
             case rt.ResponseStarted():
-                if event.answers is not None and self._detector is not None and event.answers == self._detector.item_id:
-                    self._held.begin(event.response_id)
+                sound = None if self._detector is None else self._detector.item_id
+                answers_sound = event.answers is not None and event.answers == sound
+                if answers_sound or (self.hold.paused and not self._session.responses.discarded(event.response_id)):
+                    self.hold.held.begin(event.response_id)
             case rt.SpeechStarted():
                 return self._speech_started(event, now)
             case rt.SpeechStopped():
@@ -271,16 +293,15 @@ class Conversation:
         return []
 
     def holds_back(self, event: rt.Event, now: float) -> bool:
-        """Whether the event is of an answer to a sound that is being judged: ``take_released`` gives it back if the
-        sound was speech."""
-        return self._held.takes(event, now)
+        """Whether the event is of an answer that is held: to a sound that is being judged, or to a turn that the caller
+        may continue. ``take_released`` gives it back if the caller is to hear it."""
+        return self.hold.held.takes(event, now)
 
     def take_released(self) -> tuple[tuple[rt.Event, float], ...]:
         """Events of an answer that was held back, and when they came: to be handled now."""
-        released, self._released = self._released, ()
-        return released
+        return self.hold.take_released()
 
-    def frame_due(self, now: float) -> tuple[bytes | None, Sequence[DialogueEvent]]:
+    def frame_due(self, now: float) -> tuple[bytes | None, Sequence[Happened]]:
         """The next 20 ms for the caller (None: silence), and what became audible with it."""
         frame = self._playout.next_frame()
         if frame is None:
@@ -288,37 +309,47 @@ class Conversation:
                 self._speaking = False
                 return None, (AgentEnded(),)
             return None, ()
-        happened: list[DialogueEvent] = []
+        happened: list[Happened] = []
         for event in self._playout.take_events():
             if isinstance(event, ItemStarted):
                 self._speaking = True
                 happened.append(AgentBegan(event.item_id))
                 if not event.item_id.startswith(PHRASE) and (latency := self._latency.frame_sent(now)) is not None:
+                    self._answer_at = now
                     happened.append(AnswerBegan(latency, event.item_id))
         return frame, happened
 
     # -- the caller's voice, or what the server takes for it --------------------------------------
 
     def next_deadline(self) -> float | None:
-        """The time of the next ``judge`` or ``missed_end``, should no event arrive before."""
-        judged = None if self._detector is None else self._detector.next_deadline()
-        return self._turn.next_deadline() if judged is None else judged
+        """The time of the next ``tick``, should no event arrive before."""
+        due = None if self._detector is None else self._detector.next_deadline()
+        if due is None:
+            due = self.hold.next_deadline()
+        return self._turn.next_deadline() if due is None else due
 
-    def missed_end(self, now: float) -> list[DialogueEvent]:
+    def tick(self, now: float) -> list[Happened]:
+        """Do what is due. At most one of these waits for something."""
+        return self.judge(now) or self.missed_end(now) or self.hold.tick(now)
+
+    def missed_end(self, now: float) -> list[Happened]:
         """Look whether the caller has been silent for so long that the server should have ended their turn."""
         judges = self._detector is not None and self._detector.item_id is not None
         if judges or not self._turn.missed_end(now, self._overdue_s):
             return []
         self._latency.speech_ended(now - self._overdue_s, now)
         self._session.caller_silent(now)
+        self.hold.drop(self._session, now)
         return [CallerEnded()]
 
-    def settle(self, now: float) -> list[DialogueEvent]:
+    def settle(self, now: float) -> list[Happened]:
         """Decide on the sound that is being judged, which has no time left: another one begins."""
         detector = self._detector
+        if self._sound_continues(now):
+            return []
         return [] if detector is None else self.judge(now, detector.settle(leaving=self._leaving.announced))
 
-    def judge(self, now: float, decision: BargeInDecision | None = None) -> list[DialogueEvent]:
+    def judge(self, now: float, decision: BargeInDecision | None = None) -> list[Happened]:
         """Decide on the sound that is being judged, if there is one, and what follows. ``decision``: made already."""
         detector = self._detector
         if detector is None or detector.item_id is None:
@@ -331,25 +362,37 @@ class Conversation:
         if decision is BargeInDecision.OPEN:
             self._hold(detector.holds, now)
             return []
-        item_id, ended = detector.item_id, detector.ended
+        item_id, start_ms, ended = detector.item_id, detector.start_ms, detector.ended
+        parts = detector.item_ids
         detector.close()
         self._hold(False, now)
-        answer, held = self._held.response_id, self._held.end()
         if decision is not BargeInDecision.INTERRUPTION:
+            self.hold.held.end()
             self._turn.dismissed()
-            self._session.dismiss(item_id, now)
+            for part in parts:
+                self._session.dismiss(part, now)
             return [SoundDismissed(item_id, decision.value, self._silent_ms)]
-        happened = [*self._cut_off(now, by_server=True, turn_over=ended is not None, answer=answer), CallerBegan()]
-        self._released = tuple(held)
+        held = self.hold.held.response_ids
+        happened = [*self._cut_off(now, by_server=True, turn_over=ended is not None, held=held), *self._began(start_ms)]
         if ended is None:
+            self.hold.release()
             self._latency.speech_started()
         else:
-            self._latency.speech_ended(*ended)
-            happened.append(CallerEnded())
+            happened += self.hold.fell_silent(item_id, *ended, now)
         return happened
 
-    def _speech_started(self, event: rt.SpeechStarted, now: float) -> list[DialogueEvent]:
+    def _speech_started(self, event: rt.SpeechStarted, now: float) -> list[Happened]:
         detector = self._detector
+        if self.hold.paused:
+            self._turn.began(event.audio_start_ms, now, self._overdue_s)
+            return self.hold.continues(event.audio_start_ms, self._session, now)
+        if detector is not None and self._sound_continues(now):
+            self._turn.began(event.audio_start_ms, now, self._overdue_s)
+            before = detector.item_id or ""
+            detector.continues(event.item_id)
+            return self.hold.sound_continues(before, self._session, now)
+        after_s = now - self._answer_at
+        self._cut_in = CutIn(after_s) if after_s <= CUT_IN_S and not self.quiet else None
         if self._background.hides(now):
             self._turn.open = True
             self._session.dismiss(event.item_id, now)
@@ -361,26 +404,38 @@ class Conversation:
             self._hold(detector.holds, now)
             return []
         self._latency.speech_started()
-        return [*self._cut_off(now, by_server=True), CallerBegan()]
+        return [*self._cut_off(now, by_server=True), *self._began(event.audio_start_ms)]
+
+    def _sound_continues(self, now: float) -> bool:
+        """Whether a sound that begins now is more of the one that is being judged: the server ends turns early."""
+        detector = self._detector
+        ended = None if detector is None or not self.hold.early else detector.ended
+        return ended is not None and now - ended[0] < SAME_SOUND_S
+
+    def _began(self, start_ms: float) -> list[Happened]:
+        """A turn of the caller's begins."""
+        self.hold.turn_began(start_ms)
+        return [CallerBegan()] if self._cut_in is None else [CallerBegan(), self._cut_in]
 
     @property
     def _overdue_s(self) -> float:
         """The shortest turn whose end the server may have missed."""
         return (self._silence_wait_ms / 1000 or SEMANTIC_WAIT_S) + TURN_OVERDUE_S
 
-    def _speech_stopped(self, event: rt.SpeechStopped, now: float) -> list[DialogueEvent]:
+    def _speech_stopped(self, event: rt.SpeechStopped, now: float) -> list[Happened]:
         self._turn.ended()
         self._background.sound_ended(now)
         fell_silent = self._true_end(event.audio_end_ms, now)
         if self._detector is not None and self._detector.item_id is not None:
             self._detector.sound_ended(event.item_id, fell_silent, now)
             return self.judge(now)
-        self._latency.speech_ended(fell_silent, now)
         start_ms = self._turn.start_ms
         # Short turns say little about how loud the caller is, and looking at them costs as much as at long ones.
         if self._detector is not None and start_ms is not None and event.audio_end_ms - start_ms >= TELLING_TURN_MS:
             self._detector.turn_ended(start_ms)
-        return [CallerEnded()]
+        return self.hold.fell_silent(event.item_id, fell_silent, now, now)
+
+    # -- the agent's voice ------------------------------------------------------------------------
 
     def _hold(self, hold: bool, now: float) -> None:
         if hold and not self._playout.paused:
@@ -406,11 +461,11 @@ class Conversation:
     @property
     def _last_words(self) -> bool:
         """The reply is about to end."""
-        over = self._session.responses.active in (None, self._held.response_id)
+        over = self._session.responses.active in (None, *self.hold.held.response_ids)
         return over and self._playout.pending_ms <= ANSWER_LEFT_MS
 
     def _cut_off(
-        self, now: float, *, by_server: bool, turn_over: bool = False, answer: str = ""
+        self, now: float, *, by_server: bool, turn_over: bool = False, held: tuple[str, ...] = ()
     ) -> Iterator[DialogueEvent]:
         cleared = self._playout.clear()
         self._codec.end_item()
@@ -419,7 +474,7 @@ class Conversation:
         cut = [c for c in cleared if not (c.finished and c.sent_ms >= c.pushed_ms)]
         heard = [Heard(c.item_id, c.sent_ms) for c in cut if c.item_id in self._items]
         if by_server:
-            self._session.interrupt(heard, now, turn_over=turn_over, answer=answer)
+            self._session.interrupt(heard, now, turn_over=turn_over, answers=held)
         else:
             self._session.cancel(heard, now)
         for c in cut:
@@ -442,3 +497,5 @@ class Conversation:
         if event.status in ("failed", "incomplete") or event.reason == rt.SILENT:
             continues = event.status == "incomplete" and not event.unwanted
             yield ResponseFailed(event.status, event.reason, event.message, continues)
+        if event.superseded:
+            yield AnswerDiscarded(event.response_id, event.usage)

@@ -24,6 +24,7 @@ from ariagent.dialogue import events, notes, opening
 from ariagent.dialogue.background import Background
 from ariagent.dialogue.builtin_tools import BuiltinTools, CollectDigits, HoldOn
 from ariagent.dialogue.conversation import PHRASE, Conversation
+from ariagent.dialogue.early_tools import EarlyTools
 from ariagent.dialogue.effects import (
     MODEL_LOST,
     MODEL_SILENT,
@@ -33,10 +34,13 @@ from ariagent.dialogue.effects import (
     EndRequested,
     FallbackRequested,
     GiveUpSession,
+    Happened,
+    JudgeTurn,
     ModelFailed,
     NobodyThere,
     RunTool,
     SpeechReady,
+    StopJudging,
     TransferRequested,
     WarmTransferRequested,
 )
@@ -51,7 +55,9 @@ from ariagent.dialogue.provider_tools import ProviderTools
 from ariagent.dialogue.role import Role
 from ariagent.dialogue.spoken_time import SpokenTime
 from ariagent.dialogue.tool_calls import OpenToolCalls, WaitingPrompts
-from ariagent.dialogue.tool_rounds import MOST_ROUNDS, Rounds, Share
+from ariagent.dialogue.tool_rounds import MOST_CALLS, MOST_ROUNDS, Rounds, Share
+from ariagent.dialogue.turn_end import TurnEnd
+from ariagent.dialogue.turn_parts import TurnParts
 from ariagent.errors import told
 from ariagent.realtime import events as rt
 from ariagent.realtime.budget import most_unheard_s
@@ -83,10 +89,12 @@ class Dialogue:
         *,
         phrase: opening.FindPhrase,
         waiting_prompt: Callable[[str], str | None],
+        safe_to_repeat: Callable[[str], bool] = lambda name: False,
         unix_offset_s: float,
     ) -> None:
         """``fmt``: the leg's audio. ``waiting_prompt``: what a caller hears who waits for the site's tool of this name.
-        ``unix_offset_s``: added to ``now`` it is seconds since the epoch, for the opening hours."""
+        ``safe_to_repeat``: whether that tool may run for an answer that is discarded. ``unix_offset_s``: added to
+        ``now`` it is seconds since the epoch, for the opening hours."""
         self.role = role
         """The agent's role and the caller's facts; ``caller_changed`` replaces them."""
         self.effects: list[Effect | events.DialogueEvent] = []
@@ -96,6 +104,7 @@ class Dialogue:
         self._format = fmt
         self._phrase = phrase
         self._waiting_prompt = waiting_prompt
+        self._safe_to_repeat = safe_to_repeat
         self._unix_offset_s = unix_offset_s
         self._history = History()
         self._uplink = Uplink(fmt)
@@ -104,11 +113,21 @@ class Dialogue:
         agreement, transcribes = role.agent.interruptions.agreement, role.agent.transcription is not None
         self._leaving = Leaving(role.language, agreement, transcribes=transcribes)
         self._background = Background()
+        fast = role.agent.turns == "fast"
+        self._parts = TurnParts() if fast else None
         self._conversation = Conversation(
-            session, self._playout, self._uplink, codec, self._leaving, self._background, self._detector()
+            session,
+            self._playout,
+            self._uplink,
+            codec,
+            self._leaving,
+            self._background,
+            self._detector(),
+            self._turn_end() if fast else None,
         )
         self._policy: CallPolicy | None = None  # from the first words on
         self._open_calls = OpenToolCalls()
+        self._early_tools = EarlyTools()
         self._rounds = Rounds()
         self._provider_tools = ProviderTools(role.agent.mcp)
         self._prompts = WaitingPrompts()
@@ -130,6 +149,10 @@ class Dialogue:
             agent.interruptions, self._uplink, self.role.language, transcribes=agent.transcription is not None
         )
 
+    def _turn_end(self) -> TurnEnd:
+        hold_ms, threshold = self.role.agent.hold_in(self.role.language)
+        return TurnEnd(self._uplink, hold_ms / 1000, threshold)
+
     # -- what is to be done -----------------------------------------------------------------------
 
     def take_effects(self) -> list[Effect | events.DialogueEvent]:
@@ -150,7 +173,7 @@ class Dialogue:
 
     def tick(self, now: float) -> None:
         """Do what is due at this time."""
-        self._happened(self._conversation.judge(now) or self._conversation.missed_end(now), now)
+        self._happened(self._conversation.tick(now), now)
         self._release(now)
         if self._policy is not None:
             self._act(self._policy.tick(now), now)
@@ -195,7 +218,7 @@ class Dialogue:
     @property
     def unfinished(self) -> Unfinished:
         """The part of the conversation that would be unfinished if the process left now."""
-        if self._caller_speaks:
+        if self._caller_speaks and not self._conversation.hold.paused:
             return Unfinished.TURN
         if not self._playout.idle:
             return Unfinished.WORDS
@@ -213,6 +236,11 @@ class Dialogue:
             "caller_audio_gap_s": round(self._uplink.silence_ms / 1000, 3),
             "caller_audio_gaps": self._uplink.gaps,
         }
+
+    def close(self, now: float) -> None:
+        """Nothing more will come of the caller's turns so far: tell what is known of them."""
+        for event in () if self._parts is None else self._parts.over(now):
+            self._remember(event, now)
 
     # -- the caller -------------------------------------------------------------------------------
 
@@ -276,6 +304,7 @@ class Dialogue:
     def press(self, digit: str, now: float) -> None:
         """The caller pressed a key: as good as a word."""
         self._rounds.caller_heard()
+        self._conversation.hold.key_pressed(now, self.role.agent.keypad.pause_ms / 1000)
         if self._policy is not None:
             self._act(self._policy.pressed(digit, now), now)
 
@@ -344,13 +373,18 @@ class Dialogue:
         """Something came from the model."""
         conversation = self._conversation
         if isinstance(event, rt.AudioArrived):  # whoever hands it over lets the playout know
-            if not conversation.holds_back(event, now):
+            if conversation.holds_back(event, now):
+                self._answer_held(now)
+            else:
                 conversation.handle(event, now)
             if conversation.overfull:
                 self.break_off(now)
                 self.effects.append(GiveUpSession("the model's server sent more speech than may wait to be heard"))
             return
         if conversation.holds_back(event, now):
+            if isinstance(event, rt.ResponseEnded) and conversation.hold.paused:
+                self._run_early(event.tool_calls, now)
+                self._answer_held(now)
             return
         if isinstance(event, rt.SpeechStarted):
             # The sound before had its time; its answer must be in the playout before this one is looked at.
@@ -362,7 +396,7 @@ class Dialogue:
                 self._leaving.turn_began(event.item_id)
                 self._spoken.turn_began(event.audio_start_ms)
             case rt.SpeechStopped():
-                self._turn_stopped(event)
+                self._turn_stopped(event, now)
             case rt.SessionFailed():
                 self.effects.append(self._without_model(event))
             case rt.SessionLost():
@@ -372,6 +406,7 @@ class Dialogue:
                 self._tell_busy(now)
                 self._prompts.begin(_SESSION, TONE, now, LOST_PROMPT_AFTER_S, LOST_PROMPT_AGAIN_S)
                 self._happened(self._conversation.lost(now), now)
+                self.close(now)
                 return
             case rt.ProviderToolStarted() | rt.ProviderToolEnded() | rt.ToolsNotListed():
                 self._provider_tool(event, now)
@@ -380,21 +415,32 @@ class Dialogue:
             self._called(event.tool_calls, now)
         self._release(now)
 
+    def _answer_held(self, now: float) -> None:
+        if self._conversation.hold.paused:
+            self._happened(self._conversation.hold.answer_came(now), now)
+            self._release(now)
+
+    def turn_judged(self, pause: int, probability: float, now: float) -> None:
+        """The judge has heard a pause of the caller's: the probability that their turn is over."""
+        self._happened(self._conversation.hold.judged(pause, probability, now), now)
+        self._release(now)
+
     def _release(self, now: float) -> None:
-        """Handle an answer that was held back while a sound was judged, if the caller is to hear it."""
+        """Handle an answer that was held, if the caller is to hear it."""
         released = self._conversation.take_released()
         for event, arrived in released:
             self._happened(self._conversation.handle(event, arrived), now)
             if isinstance(event, rt.ResponseEnded) and event.tool_calls:
                 self._called(event.tool_calls, now)
         if released:
+            self._early_tools.discard()  # all of them were taken
             self.effects.append(_SPEECH_READY)
 
-    def _turn_stopped(self, event: rt.SpeechStopped) -> None:
+    def _turn_stopped(self, event: rt.SpeechStopped, now: float) -> None:
         self._batcher.in_turn = False
         seconds = self._spoken.turn_s(event.audio_end_ms, self._uplink.appended_ms)
         billed = self.role.agent.transcription is not None
-        self.effects.append(events.TurnTranscribed(event.item_id, seconds, billed, self._spoken.believed))
+        self._happened((events.TurnTranscribed(event.item_id, seconds, billed, self._spoken.believed),), now)
 
     def _without_model(self, event: rt.SessionFailed) -> Effect:
         cause = told(event.cause, event.remedy)
@@ -443,9 +489,7 @@ class Dialogue:
             self._history.used(call.call_id, call.name, call.arguments)
             handled = self._tools.run(call, now + self._unix_offset_s)
             if handled is None:
-                self._prompts.begin(call.call_id, self._waiting_prompt(call.name) or "", now)
-                self.effects.append(RunTool(call))
-                self._tell_busy(now)
+                self._run(call, now)
                 continue
             self.effects.append(events.BuiltinToolUsed(call.name))
             if handled.result is not None:
@@ -463,6 +507,25 @@ class Dialogue:
                     case _:
                         self._announce_leaving(effect)
                         self.effects.append(effect)
+
+    def _run(self, call: rt.ToolCall, now: float) -> None:
+        """Run a tool of the site's, unless it runs already, or has run."""
+        runs = self._early_tools.runs(call.call_id)
+        if (result := self._early_tools.take(call.call_id)) is not None:
+            self._tell_result(call, result.output, ok=result.ok, kind=result.kind, seconds=result.seconds, now=now)
+            return
+        self._prompts.begin(call.call_id, self._waiting_prompt(call.name) or "", now)
+        if not runs:
+            self.effects.append(RunTool(call))
+        self._tell_busy(now)
+
+    def _run_early(self, calls: Iterable[rt.ToolCall], now: float) -> None:
+        """Run the tools of a held answer that are safe to repeat; the others wait for its release."""
+        for call in calls:
+            room = len(self._open_calls) + len(self._early_tools) < MOST_CALLS
+            if room and not self._rounds.must_speak and self._safe_to_repeat(call.name):
+                self._early_tools.start(call, now)
+                self.effects.append(RunTool(call))
 
     def _announce_leaving(self, effect: Effect | events.DialogueEvent) -> None:
         match effect:
@@ -497,8 +560,15 @@ class Dialogue:
 
     def tool_ended(self, call: rt.ToolCall, output: str, *, ok: bool, kind: str, now: float) -> None:
         """A tool of the site's has its result: ``output``, JSON text."""
+        if self._early_tools.ended(call.call_id, output, ok=ok, kind=kind, now=now):
+            return
         since = self._open_calls.since(call.call_id)
         seconds = None if since is None else now - since
+        self._tell_result(call, output, ok=ok, kind=kind, seconds=seconds, now=now)
+
+    def _tell_result(
+        self, call: rt.ToolCall, output: str, *, ok: bool, kind: str, seconds: float | None, now: float
+    ) -> None:
         self.effects.append(events.ToolEnded(call.call_id, call.name, output, ok, kind, seconds))
         self._answer(call.call_id, output, now)
         self._tell_busy(now)
@@ -540,34 +610,41 @@ class Dialogue:
 
     # -- what follows -----------------------------------------------------------------------------
 
-    def _happened(self, happened: Iterable[events.DialogueEvent], now: float) -> None:
+    def _happened(self, happened: Iterable[Happened], now: float) -> None:
         """Remember what the conversation says, and let the rules see it."""
-        for event in happened:
-            self.effects.append(event)
-            if self._policy is not None:
-                self._policy.happened(event, now)
-            match event:
-                case events.CallerBegan():
-                    self._caller_speaks = self._talked = True
-                    self._incomplete_replies = 0
-                    self._rounds.caller_heard()
-                    self._decide(self._leaving.caller_speaks(now), now)
-                case events.CallerEnded():
-                    self._caller_speaks = False
-                    self._leaving.caller_fell_silent(now)
-                case events.AgentBegan(item_id=item_id) if not item_id.startswith(PHRASE):
-                    self._rounds.agent_heard()
-                case events.ResponseFailed(continues=True, reason=reason):
-                    self._complete(reason, now)
-                case events.CallerSaid(text=str(text), item_id=item_id):
-                    self._history.said("caller", text, item_id)
-                    self._decide(self._leaving.caller_said(item_id, text), now)
-                case events.CallerSaid(item_id=item_id):
-                    self._decide(self._leaving.caller_said(item_id, None), now)
-                case events.AgentSaid(text=text, item_id=item_id):
-                    self._history.said("agent", text, item_id)
-                case events.Interrupted(item_id=item_id, heard_ms=heard_ms, dropped_ms=dropped_ms):
-                    self._history.cut(item_id, heard_ms / max(heard_ms + dropped_ms, 1.0))
+        for event in happened if self._parts is None else self._parts.joined(happened, now):
+            self._remember(event, now)
+
+    def _remember(self, event: Happened, now: float) -> None:
+        self.effects.append(event)
+        if isinstance(event, JudgeTurn | StopJudging):
+            return
+        if self._policy is not None:
+            self._policy.happened(event, now)
+        match event:
+            case events.CallerBegan():
+                self._caller_speaks = self._talked = True
+                self._incomplete_replies = 0
+                self._rounds.caller_heard()
+                self._decide(self._leaving.caller_speaks(now), now)
+            case events.CallerEnded():
+                self._caller_speaks = False
+                self._leaving.caller_fell_silent(now)
+            case events.AgentBegan(item_id=item_id) if not item_id.startswith(PHRASE):
+                self._rounds.agent_heard()
+            case events.AnswerDiscarded():
+                self._early_tools.discard()
+            case events.ResponseFailed(continues=True, reason=reason):
+                self._complete(reason, now)
+            case events.CallerSaid(text=str(text), item_id=item_id):
+                self._history.said("caller", text, item_id)
+                self._decide(self._leaving.caller_said(item_id, text), now)
+            case events.CallerSaid(item_id=item_id):
+                self._decide(self._leaving.caller_said(item_id, None), now)
+            case events.AgentSaid(text=text, item_id=item_id):
+                self._history.said("agent", text, item_id)
+            case events.Interrupted(item_id=item_id, heard_ms=heard_ms, dropped_ms=dropped_ms):
+                self._history.cut(item_id, heard_ms / max(heard_ms + dropped_ms, 1.0))
 
     def _act(self, actions: Iterable[Action], now: float) -> None:
         """Carry out what the call's rules ask for."""

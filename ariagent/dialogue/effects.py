@@ -5,6 +5,7 @@ The dialogue decides and does nothing: these effects, and the events of ``dialog
 
 from dataclasses import dataclass
 
+from ariagent.dialogue.events import DialogueEvent
 from ariagent.dialogue.handoff import Handoff
 from ariagent.realtime.events import ToolCall
 
@@ -89,6 +90,24 @@ class RunTool:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgeTurn:
+    """The judge is to hear the caller's newest audio, and to say whether the turn is over; its answer comes back
+    through ``Dialogue.turn_judged``. Another request is of no use any more."""
+
+    pause: int
+    """The number of the pause, for the answer."""
+    speech_ms: float
+    """How much of the newest audio is the turn's."""
+    within_s: float
+    """Seconds in which the answer is of use."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopJudging:
+    """No judgement is waited for any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechReady:
     """There is something to play: the next frame need not wait for the 20 ms raster."""
 
@@ -111,6 +130,10 @@ Effect = (
     | ModelFailed
     | AgentFailed
     | RunTool
+    | JudgeTurn
+    | StopJudging
     | SpeechReady
     | GiveUpSession
 )
+Happened = DialogueEvent | JudgeTurn | StopJudging
+"""Events of the conversation, and its wishes to the judge."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ariagent.dialogue.turns import TurnLatency
+from ariagent.realtime.events import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,28 @@ class CallerEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerReleased:
+    """The caller's turn is over: the answer that was held for it may be heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDiscarded:
+    """The caller continued: an answer to a part of their turn was thrown away, unheard."""
+
+    response_id: str
+    usage: Usage
+    """The tokens that it cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutIn:
+    """The caller spoke on so soon after the answer began that they had probably not finished their turn."""
+
+    after_s: float
+    """Seconds after the first frame of the answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class SoundDismissed:
     """Something that the model took for the caller's speech did not interrupt the agent."""
 
@@ -102,6 +125,8 @@ class TurnTranscribed:
     """The site has transcription."""
     believed: bool
     """False: the server's positions cannot be right."""
+    ago_s: float = 0.0
+    """Seconds since the server reported it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +234,9 @@ DialogueEvent = (
     | AgentEnded
     | CallerBegan
     | CallerEnded
+    | AnswerReleased
+    | AnswerDiscarded
+    | CutIn
     | SoundDismissed
     | DigitsGiven
     | TurnTranscribed

@@ -86,7 +86,8 @@ class BargeInDecision(Enum):
 
 @dataclass(slots=True)
 class _Sound:
-    item_id: str
+    item_ids: tuple[str, ...]
+    """The server may tell it in parts."""
     start_ms: float
     threshold_db: float
     threshold_at: float
@@ -100,8 +101,18 @@ class _Sound:
     ended: tuple[float, float] | None = None
     """When it fell silent, and when the server said so."""
     judge_at: float = 0.0
-    words: str | None = None
-    transcribed: bool = False
+    told: dict[str, str | None] = field(default_factory=dict)
+    """The words by part, as far as they are known."""
+
+    @property
+    def words(self) -> str | None:
+        """None: no words are known."""
+        known = [text for item_id in self.item_ids if (text := self.told.get(item_id)) is not None]
+        return " ".join(known) if known else None
+
+    @property
+    def transcribed(self) -> bool:
+        return len(self.told) == len(self.item_ids)
 
 
 @dataclass(slots=True)
@@ -120,8 +131,18 @@ class BargeInDetector:
 
     @property
     def item_id(self) -> str | None:
-        """The turn that is being judged."""
-        return self._sound.item_id if self._sound else None
+        """The turn that is being judged; its newest part, if it has several."""
+        return self._sound.item_ids[-1] if self._sound else None
+
+    @property
+    def item_ids(self) -> tuple[str, ...]:
+        """All parts of the turn that is being judged."""
+        return self._sound.item_ids if self._sound else ()
+
+    @property
+    def start_ms(self) -> float:
+        """The position where the sound that is being judged began."""
+        return 0.0 if self._sound is None else self._sound.start_ms
 
     @property
     def ended(self) -> tuple[float, float] | None:
@@ -162,21 +183,26 @@ class BargeInDetector:
             # Never so high that the caller's own voice would not pass.
             highest, lowest = self._usual_db - LEAST_BELOW_USUAL_DB, self._usual_db - self.settings.level_db
             threshold = max(min(threshold, highest), lowest)
-        self._sound = _Sound(item_id, start_ms, threshold, now, judge_at=now + JUDGE_EVERY_S)
+        self._sound = _Sound((item_id,), start_ms, threshold, now, judge_at=now + JUDGE_EVERY_S)
         # This comes before smoothing and counting: in a true interruption the caller hears every millisecond of delay.
         levels = self.uplink.levels(self.uplink.appended_ms - QUIET_MS)
         if levels.size and levels.max() >= threshold:
             self._pause(self._sound, now)
 
+    def continues(self, item_id: str) -> None:
+        """The sound that has ended continues, as another part."""
+        if self._sound is not None:
+            self._sound.item_ids, self._sound.ended = (*self._sound.item_ids, item_id), None
+
     def sound_ended(self, item_id: str, fell_silent: float, now: float) -> None:
         """The server says that the turn is over: the caller ``fell_silent`` at that time."""
-        if self._sound is not None and self._sound.item_id == item_id:
+        if self._sound is not None and self.item_id == item_id:
             self._sound.ended = fell_silent, now
 
     def said(self, item_id: str, words: str | None) -> None:
         """Take the server's transcript of the turn; None: it found no words."""
-        if self._sound is not None and self._sound.item_id == item_id:
-            self._sound.words, self._sound.transcribed = words, True
+        if self._sound is not None and item_id in self._sound.item_ids:
+            self._sound.told[item_id] = words
 
     def close(self) -> None:
         """The sound is judged, or matters no longer."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from ariagent.dialogue import notes
 from ariagent.dialogue.conversation import Conversation
-from ariagent.dialogue.events import DialogueEvent
+from ariagent.dialogue.effects import Happened
 from ariagent.dialogue.history import History
 from ariagent.dialogue.introduction import Party
 from ariagent.dialogue.memory import Unfinished
@@ -15,9 +15,7 @@ FindPhrase = Callable[[str, str], bytes | None]
 """A rendered phrase by its text and language, as PCM of the leg; None where it is not there."""
 
 
-def begin(
-    role: Role, conversation: Conversation, history: History, phrase: FindPhrase, now: float
-) -> list[DialogueEvent]:
+def begin(role: Role, conversation: Conversation, history: History, phrase: FindPhrase, now: float) -> list[Happened]:
     """The first words of the call. ``history`` takes what the model is told; ``now``: monotonic seconds."""
     memory, by = role.memory, role.introduced_by
     if memory is None:
@@ -58,7 +56,7 @@ def greet_next_caller(
     before: Party,
     caller: Party,
     talked: bool,
-) -> list[DialogueEvent]:
+) -> list[Happened]:
     """The first words for a caller whom ``before`` has transferred; ``talked``: that party said something."""
     words, audio = _opening(role, phrase)
     note = _kept(history, notes.caller_changed_note(before, caller, opening=bool(words), talked=talked))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TurnLatency:
-    """One answer's delay and its parts, in seconds: ``response = detection + model + service``."""
+    """One answer's delay and its parts, in seconds: ``response = detection + model + held + service``."""
 
     response_s: float
     """Caller's true end of speech to the first frame of the answer handed to Asterisk."""
@@ -19,7 +19,10 @@ class TurnLatency:
     model_s: float
     """Seconds from that report to the first audio of the answer."""
     service_s: float
-    """Seconds from that audio to the first frame sent to Asterisk."""
+    """Seconds from that audio, or from its release, to the first frame sent to Asterisk."""
+    held_s: float = 0.0
+    """Seconds for which that audio was held: it was not known yet whether the caller's turn was over, or whether a
+    sound was speech."""
 
 
 class TurnClock:
@@ -29,14 +32,21 @@ class TurnClock:
         self._speech_end: float | None = None
         self._noticed = 0.0
         self._audio_arrived: float | None = None
+        self._released = float("-inf")
 
     def speech_started(self) -> None:
         self._speech_end = self._audio_arrived = None
+        self._released = float("-inf")
 
     def speech_ended(self, true_end: float, noticed: float) -> None:
         """The model reported at ``noticed`` that the caller's speech ended; really it was at ``true_end``."""
         self._speech_end, self._noticed = min(true_end, noticed), noticed
         self._audio_arrived = None
+        self._released = float("-inf")
+
+    def released(self, now: float) -> None:
+        """The answer was held until now; its audio may have arrived before, or comes later."""
+        self._released = now
 
     def audio_arrived(self, now: float) -> None:
         """Audio of the agent arrived; only the first of an answer counts."""
@@ -48,5 +58,6 @@ class TurnClock:
         end, arrived = self._speech_end, self._audio_arrived
         if end is None or arrived is None:
             return None
+        held = max(0.0, self._released - arrived)
         self.speech_started()
-        return TurnLatency(now - end, self._noticed - end, arrived - self._noticed, now - arrived)
+        return TurnLatency(now - end, self._noticed - end, arrived - self._noticed, now - arrived - held, held)

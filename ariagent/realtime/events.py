@@ -186,6 +186,8 @@ class ResponseEnded:
     """The tool calls; only a completed response has some."""
     unwanted: bool = False
     """The caller interrupted it: nobody waits for the rest."""
+    superseded: bool = False
+    """Nobody heard it: it answered a part of the caller's turn."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,12 @@ class Items:
         for call in calls:
             _keep(self._running, call.call_id)
 
+    def not_called(self, calls: tuple[ToolCall, ...]) -> None:
+        """The model forgets that it called these functions: they take no output any more."""
+        for call in calls:
+            self._running.pop(call.call_id, None)
+            self._for_now.pop(call.call_id, None)
+
     def answer_call(self, call_id: str, output: str) -> bool:
         """Give the model the result of a function call. False: the call has an output for now, and takes no other."""
         self._running.pop(call_id, None)

@@ -69,7 +69,7 @@ class SessionProfile:
                     "format": self.format,
                     "noise_reduction": noise_reduction,
                     "transcription": self._transcription(),
-                    "turn_detection": agent.turn_detection.model_dump(exclude_none=True),
+                    "turn_detection": agent.used_turn_detection.model_dump(exclude_none=True),
                 },
                 "output": {"format": self.format, "voice": self._voice(), "speed": agent.speed},
             },
@@ -136,11 +136,12 @@ class SessionProfile:
 
     def silence_wait_ms(self, session: dict[str, Any]) -> float:
         """``silence_duration_ms`` as acknowledged; 0 with semantic detection, which waits no fixed time."""
-        if isinstance(self.agent.turn_detection, SemanticVad):
+        detection = self.agent.used_turn_detection
+        if isinstance(detection, SemanticVad):
             return 0.0
         try:
             acknowledged = float(session["audio"]["input"]["turn_detection"]["silence_duration_ms"])
         except (KeyError, TypeError, ValueError, OverflowError):
             acknowledged = -1.0
-        asked = float(self.agent.turn_detection.silence_duration_ms)
+        asked = float(detection.silence_duration_ms)
         return acknowledged if 0.0 <= acknowledged <= LONGEST_SILENCE_MS else asked

@@ -7,6 +7,7 @@ is the server does not say. The session tells here what the call wants and what 
 Times are monotonic seconds, passed in.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,12 +43,18 @@ class _Response:
     items: dict[str, None] = field(default_factory=dict)
     calls: list[ToolCall] = field(default_factory=list)
     """Until the response is over: only then is it known whether they are run."""
+    runs: tuple[ToolCall, ...] = ()
+    """Those that were handed on to be run."""
     brought: bool = False
     """Something that is heard, or done, came of it."""
     muted: bool = False
     """The caller is to hear no more of it."""
     discarded: bool = False
-    """The response answers a turn that was none: it is muted, and its items are forgotten."""
+    """Nobody wants the response: it is muted, and its items are forgotten."""
+    superseded: bool = False
+    """It is discarded because the caller continued."""
+    cancelled: bool = False
+    """The server was told to end it, because the caller continued."""
     fulfils: bool = False
     """A request was dropped because of it."""
 
@@ -61,6 +68,9 @@ class _Turn:
     answer: str | None = None
     """The response that answers it."""
     dismissed: bool = False
+    """The turn was none."""
+    continued: bool = False
+    """The caller continued: the turn stays, and nobody wants the answer to this part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,8 @@ class Outcome:
     """Function calls to run."""
     muted: bool = False
     """The caller interrupted it, or it was discarded."""
+    superseded: bool = False
+    """It was discarded because the caller continued."""
     nothing: bool = False
     """The response completed, and had nothing in it to be heard or done."""
     given_up: bool = False
@@ -137,7 +149,7 @@ class Responses:
         return response is not None and response.muted
 
     def discarded(self, response_id: str) -> bool:
-        """The response answers a turn that was none: neither its sound nor its words are of interest."""
+        """Nobody wants the response: neither its sound nor its words are of interest."""
         response = self._known.get(response_id)
         return response is not None and response.discarded
 
@@ -234,15 +246,23 @@ class Responses:
         if turn.answer is not None:
             self._discard(turn.answer)
 
-    def interrupted(self, now: float, *, turn_over: bool, answer: str) -> None:
+    def supersede(self, item_id: str, response_ids: Iterable[str]) -> None:
+        """The caller continues after the part of their turn with this item. The model keeps that part, and forgets its
+        answer, which may not have begun yet, and these responses."""
+        self._turn(item_id).continued = True
+        for response_id in response_ids:
+            self._response(response_id).superseded = True
+            self._discard(response_id)
+
+    def interrupted(self, now: float, *, turn_over: bool, answers: tuple[str, ...]) -> None:
         """The caller wants to hear no more. With ``turn_over`` their turn has ended already: what is wanted, or runs as
-        ``answer``, answers it and stays."""
+        one of ``answers``, answers it and stays."""
         if not turn_over:
             self._unwanted = self._gate.withdraw()
             if self._unwanted:
                 self._timeout.settled(now)
         active = self._gate.active
-        if active is not None and active != answer:
+        if active is not None and active not in answers and not self._response(active).muted:
             self._response(active).muted = True
             # A server that cancels by itself would refuse a second cancel.
             if not self._profile.server_interrupts:
@@ -258,8 +278,11 @@ class Responses:
             response.fulfils = False
             self._gate.request({})
         response.muted = response.discarded = True
-        if self._gate.active == response_id:
-            self.cancel(response_id)  # its items go when it is over
+        if self._gate.active == response_id:  # its items go when it is over
+            # A server that cancels by itself when the caller speaks would refuse a second cancel.
+            if not (response.superseded and (self._profile.server_interrupts or response.cancelled)):
+                response.cancelled = response.superseded
+                self.cancel(response_id)
         else:
             self._forget_items(response)
 
@@ -283,7 +306,8 @@ class Responses:
             self._unanswered = None
             turn = self._turn(answers)
             turn.answer = response_id
-            response.discarded |= turn.dismissed
+            response.superseded = turn.continued
+            response.discarded |= turn.dismissed or turn.continued
         if response.discarded:
             self._discard(response_id)
         elif answers is not None and self._gate.fulfilled() is not None:
@@ -316,6 +340,7 @@ class Responses:
         """A response is over, for this ``reason`` where it is not completed."""
         response = self._known.get(response_id) or _Response()
         calls, completed = self._calls_to_run(response, status), status == "completed"
+        response.runs = calls
         self._items.called(calls)
         silent = response_id == self._gate.active and not (response.muted or response.brought or calls)
         # Muted: the caller is speaking, and what they say is answered, not what they interrupted.
@@ -335,7 +360,7 @@ class Responses:
         self.proved |= completed and not (silent or reason)
         if self._gate.active is None:
             self._timeout.settled(now)
-        return Outcome(calls, response.muted, silent and completed, given_up)
+        return Outcome(calls, response.muted, response.superseded, silent and completed, given_up)
 
     def _calls_to_run(self, response: _Response, status: str) -> tuple[ToolCall, ...]:
         """Calls of a response that did not complete, or that the caller interrupted, are never run, least of all a
@@ -408,3 +433,4 @@ class Responses:
     def _forget_items(self, response: _Response) -> None:
         for item_id in response.items:
             self._items.forget(item_id)
+        self._items.not_called(response.runs)

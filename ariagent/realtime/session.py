@@ -156,6 +156,12 @@ class RealtimeSession:
         self.responses.dismiss(item_id, now)
         self._pump(now)
 
+    def supersede(self, item_id: str, response_ids: Iterable[str], now: float) -> None:
+        """The caller continues after the part of their turn with this item: nobody heard the answer to it, nor these
+        responses. The model forgets them, and runs none of their tools."""
+        self.responses.supersede(item_id, response_ids)
+        self._pump(now)
+
     def answer_tool(self, call_id: str, output: str) -> bool:
         """Give the model the result of one of its function calls. False: the server would not wait for it, and the
         call has another output already; the result is to be told as a note."""
@@ -165,14 +171,17 @@ class RealtimeSession:
         """Calls that still run get an output that says so."""
         self._items.answer_for_now()
 
-    def interrupt(self, heard: Iterable[Heard], now: float, *, turn_over: bool = False, answer: str = "") -> None:
+    def interrupt(
+        self, heard: Iterable[Heard], now: float, *, turn_over: bool = False, answers: tuple[str, ...] = ()
+    ) -> None:
         """The caller interrupted: nothing more of the running response is wanted, and of what was
         generated only ``heard`` was heard.
 
         The server cancels by itself where the session says so; a cancel from us would be an error then. With
-        ``turn_over`` the caller's turn has ended already: what is wanted, or runs as ``answer``, answers it and stays.
+        ``turn_over`` the caller's turn has ended already: what is wanted, or runs as one of ``answers``, answers it and
+        stays.
         """
-        self.responses.interrupted(now, turn_over=turn_over, answer=answer)
+        self.responses.interrupted(now, turn_over=turn_over, answers=answers)
         for item in heard:
             # Whole milliseconds, rounded down: past the end of the item is an error.
             self._items.cut(item.item_id, int(item.heard_ms), now)
@@ -421,7 +430,7 @@ class RealtimeSession:
 
     def _on_agent_transcript(self, message: dict[str, Any], now: float) -> list[ev.Event]:
         response_id = _named_response(message)
-        if self.responses.discarded(response_id):
+        if self.responses.discarded(response_id or self.responses.active or ""):
             return []
         item_id, transcript = identifier(message, "item_id"), words(message, "transcript")
         self._items.words(item_id, response_id, transcript, all_of_them=True)
@@ -472,6 +481,7 @@ class RealtimeSession:
             used,
             outcome.calls,
             unwanted=outcome.muted,
+            superseded=outcome.superseded,
         )
         happened += self._mcp.ended(response_id, wanted=status == "completed" and not outcome.muted)
         if outcome.given_up:

@@ -19,6 +19,8 @@ class Latency:
     """Milliseconds of tools meanwhile."""
     service_ms: float
     """Milliseconds until its first frame was sent to Asterisk."""
+    held_ms: float = 0.0
+    """Milliseconds for which ariagent held it, before it sent that frame."""
     why: str = ""
     """The cause of a slow answer; empty if it was not slow."""
 
@@ -26,7 +28,7 @@ class Latency:
     def parts(self) -> tuple[tuple[str, float], ...]:
         """The parts in order, by name."""
         named = ("detection", self.detection_ms), ("model", self.model_ms)
-        return *named, ("tools", self.tools_ms), ("service", self.service_ms)
+        return *named, ("tools", self.tools_ms), ("held", self.held_ms), ("service", self.service_ms)
 
 
 @dataclass(frozen=True, slots=True)

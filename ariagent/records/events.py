@@ -418,11 +418,13 @@ class CallerTurnEnded(CallEvent):
     item: str
     seconds: float = 0.0
     """Length of the speech that is billed as transcribed."""
+    ago_ms: float = 0.0
+    """Time since the report: the turn was not known to be over until now."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerBegan(CallEvent):
-    """The first frame of the agent's answer was sent. ``response_ms`` is the sum of its three parts."""
+    """The first frame of the agent's answer was sent. ``response_ms`` is the sum of its parts."""
 
     NAME = "turn.answered"
 
@@ -434,7 +436,38 @@ class AnswerBegan(CallEvent):
     model_ms: float
     """Time until the answer's first audio arrived; tools included."""
     service_ms: float
-    """Time until its first frame was sent to Asterisk."""
+    """Time until its first frame was sent to Asterisk, without the time that it was held."""
+    held_ms: float = 0.0
+    """Time for which that audio was held, before the turn was known to be over or a sound to be speech."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDiscarded(CallEvent):
+    """The caller continued after a pause: an answer to what they had said before was thrown away, unheard."""
+
+    NAME = "turn.answer_discarded"
+
+    response: str
+    """The model's id of the response."""
+    cost: float | None = None
+    """The cost in the currency of the price table, which ``usage`` counts, too; None: the model has no price."""
+    input_text: int = 0
+    """Tokens, as the five that follow. The cached ones are part of the input."""
+    cached_text: int = 0
+    output_text: int = 0
+    input_audio: int = 0
+    cached_audio: int = 0
+    output_audio: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CutIn(CallEvent):
+    """The caller spoke on so soon after the answer began that they had probably not finished their turn."""
+
+    NAME = "turn.cut_in"
+
+    after_ms: float
+    """Time since the first frame of the answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ PARTS = {
     "detection": "turn detection",
     "model": "model",
     "tools": "tools",
+    "held": "held",
     "service": "this service",
 }
 """The parts of an answer's latency, as the page calls them."""
@@ -144,7 +145,7 @@ def _latency(latency: Latency) -> str:
     bars = "".join(
         f'<i class="{name}" style="width:{100 * ms / total:.2f}%"></i>' for name, ms in latency.parts if ms > 0
     )
-    words = ", ".join(f"{PARTS[name]} {ms:.0f}" for name, ms in latency.parts if name != "tools" or ms > 0)
+    words = ", ".join(f"{PARTS[name]} {ms:.0f}" for name, ms in latency.parts if name not in views.RARE or ms > 0)
     why = f" <strong>Slow: {_said(latency.why)}.</strong>" if latency.why else ""
     # Longer waits are longer bars, up to three seconds.
     width = min(latency.response_ms, 3000.0) / 3000

@@ -107,7 +107,7 @@ def turns(began: float, events: Sequence[EventRow], tools: Sequence[ToolRun], wa
     """The turns of both sides, in the order in which they began to be heard."""
     answers = [_answer(answer, at - began, tools) for at, answer in of_kind(AnswerBegan, events)]
     cuts = {cut.item: _Cut(at - began, cut) for at, cut in of_kind(AgentInterrupted, events)}
-    ends = {end.item: _End(at - began, end.seconds) for at, end in of_kind(CallerTurnEnded, events)}
+    ends = {end.item: _End(at - began - end.ago_ms / 1000, end.seconds) for at, end in of_kind(CallerTurnEnded, events)}
     starts = {start.item: at - began for at, start in of_kind(AgentTurnBegan, events)}
     heard, spoken = waves.get("caller", b""), waves.get("agent", b"")
     found: list[Turn] = []
@@ -135,7 +135,8 @@ def turns(began: float, events: Sequence[EventRow], tools: Sequence[ToolRun], wa
 
 def _answer(event: AnswerBegan, at_s: float, tools: Sequence[ToolRun]) -> _Answer:
     response, detection, model, service = event.response_ms, event.detection_ms, event.model_ms, event.service_ms
-    noticed_s, arrived_s = at_s - (model + service) / 1000, at_s - service / 1000
+    arrived_s = at_s - (event.held_ms + service) / 1000
+    noticed_s = arrived_s - model / 1000
     meanwhile = [
         (1000 * (min(arrived_s, run.at_s + run.ms / 1000) - max(noticed_s, run.at_s)), run.tool)
         for run in tools
@@ -144,7 +145,7 @@ def _answer(event: AnswerBegan, at_s: float, tools: Sequence[ToolRun]) -> _Answe
     # Several at once take as long as the longest of them.
     in_tools, tool = max(meanwhile, default=(0.0, ""))
     in_tools = max(0.0, in_tools)
-    latency = Latency(response, detection, max(0.0, model - in_tools), in_tools, service)
+    latency = Latency(response, detection, max(0.0, model - in_tools), in_tools, service, event.held_ms)
     latency = replace(latency, why=_why(latency, tool))
     return _Answer(at_s, at_s - response / 1000, noticed_s, latency, event.item)
 
@@ -158,6 +159,8 @@ def _why(latency: Latency, tool: str) -> str:
             return f"turn detection waited {ms:.0f} ms before it took the caller's turn for ended"
         case "tools":
             return f"the tool {tool} took {ms:.0f} ms"
+        case "held":
+            return f"ariagent held the answer for {ms:.0f} ms until it knew that the caller's turn was over"
         case "model":
             return f"the model took {ms:.0f} ms to begin its answer"
     return (

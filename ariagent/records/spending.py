@@ -32,6 +32,10 @@ class Spending:
         self._prices = PriceTable(settings)
         self._today.cap = settings.daily_cap
 
+    def money(self, model: str, usage: Usage) -> float | None:
+        """The price of a use, which is not counted here; None: the model has no price."""
+        return self._prices.money(model, usage)
+
     def used(self, agent: str, model: str, usage: Usage, transcribed_s: float = 0.0) -> float | None:
         """Count a use; returns what it costs, None where the model has no price."""
         money = self._prices.money(model, usage, transcribed_s)

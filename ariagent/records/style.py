@@ -3,11 +3,11 @@
 STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #1c2024; --soft: #5b6570; --line: #d9dee3; --box: #f5f7f9;
   --caller: #1769aa; --agent: #9a3f8f; --unheard: #d6b3d1; --detection: #6b7f93; --model: #c27c0e; --tools: #2c8a57;
-  --service: #0b7f83; --bad: #b3261e; --good: #1f7a44; --gap: #a86a00; }
+  --held: #b9a23a; --service: #0b7f83; --bad: #b3261e; --good: #1f7a44; --gap: #a86a00; }
 @media screen and (prefers-color-scheme: dark) {
   :root { --paper: #14171a; --ink: #e6e9ec; --soft: #9aa5b0; --line: #343b42; --box: #1d2226;
   --caller: #63b3f2; --agent: #dd8fd2; --unheard: #5d4159; --detection: #8b9caf; --model: #e3a63f; --tools: #5cc28a;
-  --service: #4fc3c4; --bad: #ff8a80; --good: #6fd49a; --gap: #e3a63f; } }
+  --held: #d8c860; --service: #4fc3c4; --bad: #ff8a80; --good: #6fd49a; --gap: #e3a63f; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.45 system-ui, sans-serif; }
 main { max-width: 76rem; margin: 0 auto; padding: 1.5rem 1.25rem 4rem; }
@@ -37,12 +37,14 @@ svg .wave.caller { fill: var(--caller); } svg .wave.agent { fill: var(--agent); 
 .key.caller { background: var(--caller); } .key.agent { background: var(--agent); }
 .key.unheard { background: var(--unheard); } .key.detection, .wait .detection { background: var(--detection); }
 .key.model, .wait .model { background: var(--model); } .key.tools, .wait .tools { background: var(--tools); }
+.key.held, .wait .held { background: var(--held); }
 .key.service, .wait .service { background: var(--service); } .key.error { background: var(--bad); }
 .key.gap { background: var(--gap); }
 svg .block.caller { fill: var(--caller); } svg .block.agent { fill: var(--agent); }
 svg .block.unheard { fill: var(--unheard); } svg .block.tools, svg .part.tools { fill: var(--tools); }
 svg .block.error { fill: var(--bad); } svg .part.detection { fill: var(--detection); }
-svg .part.model { fill: var(--model); } svg .part.service { fill: var(--service); }
+svg .part.model { fill: var(--model); } svg .part.held { fill: var(--held); }
+svg .part.service { fill: var(--service); }
 svg .ms { font: 600 12px system-ui, sans-serif; fill: var(--soft); text-anchor: end; }
 svg .ms.slow { fill: var(--bad); }
 svg .cut { stroke: var(--bad); stroke-width: 1.5; stroke-dasharray: 4 3; }

@@ -6,8 +6,12 @@ from dataclasses import asdict
 
 from ariagent.records.cost import KINDS
 from ariagent.records.entries import Latency, Note, ToolRun, Turn
+from ariagent.records.events import AnswerDiscarded
 from ariagent.records.model import CallRow, MessageRow, UseRow
 from ariagent.records.timeline import Timeline
+
+RARE = ("tools", "held")
+"""Parts of an answer's latency that are only shown if there are any."""
 
 
 def printable(text: str) -> str:
@@ -46,7 +50,7 @@ def outcome(call: CallRow) -> str:
 
 def split(latency: Latency) -> str:
     """``2310 ms = 210 detection + 190 model + 1900 tools + 10 service``."""
-    parts = [f"{ms:.0f} {name}" for name, ms in latency.parts if name != "tools" or ms > 0]
+    parts = [f"{ms:.0f} {name}" for name, ms in latency.parts if name not in RARE or ms > 0]
     return f"{latency.response_ms:.0f} ms = {' + '.join(parts)}"
 
 
@@ -63,6 +67,10 @@ def facts(line: Timeline) -> list[tuple[str, str]]:
         found += [("Response time, median", f"{statistics.median(waits):.0f} ms"), ("Slowest", f"{max(waits):.0f} ms")]
     if cut:
         found.append(("Interruptions", str(len(cut))))
+    if discarded := [note for note in line.notes if note.name == AnswerDiscarded.NAME]:
+        costs = [cost if isinstance(cost := note.fields.get("cost"), float) else None for note in discarded]
+        money = None if None in costs else sum(cost or 0.0 for cost in costs)
+        found.append(("Discarded answers", f"{len(discarded)} ({amount(money, line.currency)})"))
     if line.tools:
         found.append(("Tools", f"{len(line.tools)}" + (f", {broken} failed" if broken else "")))
     if problems:

@@ -67,6 +67,7 @@ from ariagent.service.selfcheck import SelfCheck
 from ariagent.service.shutdownwatch import ShutdownWatch
 from ariagent.service.status import pages
 from ariagent.service.trials import AudioTrial, ModelTrial
+from ariagent.service.turnjudge import TurnJudge
 from ariagent.tools.toolbox import Toolbox
 from ariagent.webserver import WebServer
 
@@ -109,6 +110,8 @@ class Service:
         self.metrics.watch_minutes(self._minutes)
         self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks()))
         self.metrics.know_agents(settings.agents)
+        self.turn_judge = TurnJudge()
+        self.metrics.watch_turn_judge(lambda: self.turn_judge.counts)
         self.lag = Lag(settings.watchdog.lag_ms / 1000)
         self.toolbox = Toolbox(settings, on_call=self.metrics.tool_called)
         self.calls = Calls(self._calls_context)
@@ -210,6 +213,7 @@ class Service:
             await self.control.close()
             await self.own.close()
             await self.http.close()
+            await asyncio.to_thread(self.turn_judge.close)
             if self.journal is not None:
                 await asyncio.to_thread(self.journal.close)
         log.info("service.stopped")
@@ -372,6 +376,7 @@ class Service:
             overloaded=lambda: self.lag.overloaded,
             audio_health=self.audio,
             ami=self.ami,
+            turn_judge=await asyncio.to_thread(self.turn_judge.of, settings),
             transferred_call=lambda call_id: transferred_call(self.settings, call_id),
             queue_view=pool.view if pool is not None else lambda name: None,
             has_queue=pool.has_queue if pool is not None else lambda name: None,
@@ -519,6 +524,7 @@ class Service:
                 remedy = "Restart the service (`ariagent drain`), or undo the change"
                 raise ConfigurationError(f"a change of {', '.join(fixed)} needs a restart", remedy=remedy)
             toolbox = Toolbox(settings, on_call=self.metrics.tool_called)
+            judge = await asyncio.to_thread(self.turn_judge.of, settings)
         except ConfigurationError as error:
             log.error("settings.refused", extra={"fields": {"cause": error.line}})
             return
@@ -531,7 +537,7 @@ class Service:
         if self._context is not None:
             self._context.admission.configure(settings)
             self._context.spending.configure(settings.cost, settings.zone)
-            self._context = replace(self._context, settings=settings, toolbox=toolbox)
+            self._context = replace(self._context, settings=settings, toolbox=toolbox, turn_judge=judge)
         log.info("settings.reloaded", extra={"fields": {"changed": ",".join(taken) or "-", "calls": len(self.calls)}})
         self.metrics.know_agents(settings.agents)
         self._shutdowns.look_again()

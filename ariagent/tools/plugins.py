@@ -57,8 +57,9 @@ class Tool(Protocol):
     """The object that an entry point leads to.
 
     It may also have ``timeout_s`` (seconds that one call may take, 10 by default), ``waiting_prompt`` (what the
-    caller hears if the call takes longer than a second: ``"tone"``, a text to say, or None) and ``bound`` (names and
-    texts: arguments that are filled in from the call).
+    caller hears if the call takes longer than a second: ``"tone"``, a text to say, or None), ``bound`` (names and
+    texts: arguments that are filled in from the call) and ``safe_to_repeat`` (True: it may run although its result is
+    not used, as with ``turns: fast`` when the caller continues).
     """
 
     name: str
@@ -109,6 +110,11 @@ def waiting_prompt_of(tool: Tool) -> str | None:
     return None if prompt is None else str(prompt)
 
 
+def safe_to_repeat(tool: Tool) -> bool:
+    """Whether it may run although its result is not used."""
+    return getattr(tool, "safe_to_repeat", False) is True
+
+
 def bound_of(tool: Tool) -> Mapping[str, str]:
     """Arguments that are filled in from the call and not asked from the model: names and texts with templates."""
     bound: Mapping[str, str] = getattr(tool, "bound", {})
@@ -131,6 +137,8 @@ def _problem(point: EntryPoint, tool: Any) -> str | None:
         return "has a timeout_s that is not above 0 and at most 60"
     if prompt is not None and (not isinstance(prompt, str) or not prompt.strip()):
         return "has a waiting_prompt that is neither a text nor None"
+    if not isinstance(getattr(tool, "safe_to_repeat", False), bool):
+        return "has a safe_to_repeat that is neither True nor False"
     if hasattr(tool, "sign"):
         return "has a sign, which is called waiting_prompt now"
     problem = schema_problem(parameters)

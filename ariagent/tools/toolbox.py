@@ -113,6 +113,14 @@ class Toolbox:
             return source.waiting_prompt
         return plugins.waiting_prompt_of(source)
 
+    def safe_to_repeat(self, name: str) -> bool:
+        """Whether this tool may run although its result is not used."""
+        ready = self._tools.get(name)
+        if ready is None:
+            return False
+        source = ready.source
+        return source.safe_to_repeat if isinstance(source, HttpToolSettings) else plugins.safe_to_repeat(source)
+
     async def run(self, agent: str, call: FunctionCall, facts: CallFacts) -> Outcome:
         """Carry out one function call of a completed response. Raises nothing but CancelledError."""
         start = time.monotonic()

@@ -42,7 +42,7 @@ from ariagent.call.admission import Admission
 from ariagent.call.announcement import Announcements
 from ariagent.call.call import Call
 from ariagent.call.calls import Calls
-from ariagent.call.context import Context
+from ariagent.call.context import Context, TurnJudge
 from ariagent.call.far_end import twin
 from ariagent.config import AmiSettings, AsteriskSettings, RealtimeSettings, RecordsSettings, Settings
 from ariagent.dialogue.handoff import Handoff
@@ -745,7 +745,8 @@ class _NotedAudioHealth(Breaker):
 
 class Office:
     """One process's calls, with everything that they use. ``changes``: of the settings; ``agent``: of the agent.
-    ``connect``: makes the model's connections, where ``model`` does not."""
+    ``connect``: makes the model's connections, where ``model`` does not. ``judge``: judges the ends of turns.
+    ``records``: they are kept, in ``folder``."""
 
     def __init__(
         self,
@@ -754,12 +755,18 @@ class Office:
         agent: Mapping[str, Any] | None = None,
         ami: bool = True,
         connect: Connect | None = None,
+        judge: TurnJudge | None = None,
+        records: bool = False,
         **changes: Any,
     ) -> None:
         self._folder = folder
         self._tree = {**SETTINGS, "agents": {"default": {**AGENT, **(agent or {})}}, **changes}
+        if records:
+            self._tree["state_directory"] = str(folder)
+        self._records = RecordsSettings(enabled=records)
         self._has_ami = ami
         self._connect = connect
+        self._judge = judge
         self.lines: dict[str, Line] = {}
         """By the media channel's id."""
         self.logged = Logged()
@@ -794,11 +801,12 @@ class Office:
             model_health=_NotedModelHealth(settings.realtime, self.doubts),
             audio_health=_NotedAudioHealth(self.doubts),
             toolbox=self.tools,
-            journal=Journal.open(self._folder, RecordsSettings(enabled=False)),
+            journal=Journal.open(self._folder, self._records),
             spending=Spending(settings.cost),
             admission=Admission(settings),
             connect_model=self._connect or self.model.connect,
             ami=self.ami if self._has_ami else None,
+            turn_judge=self._judge,
         )
         return self
 

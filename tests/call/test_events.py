@@ -7,7 +7,7 @@ from ariagent.call.machine import TRANSITIONS, State
 from ariagent.dialogue import effects as fx
 
 EVENTS = set(get_args(ev.Event))
-CARRIED_OUT = {fx.RunTool, fx.SpeechReady, fx.GiveUpSession}
+CARRIED_OUT = {fx.RunTool, fx.JudgeTurn, fx.StopJudging, fx.SpeechReady, fx.GiveUpSession}
 """Effects of the dialogue that the call carries out itself; all others happen to its state machine."""
 
 

@@ -101,6 +101,29 @@ def test_words_are_for_the_record_and_not_for_the_log(
     assert fields["item"] == "i1"
 
 
+def test_a_discarded_answer_has_its_cost_and_is_not_counted_twice(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "ariagent")
+    desk = Desk()
+    desk.observer.tell(events.AnswerReleased())
+    desk.observer.tell(events.AnswerDiscarded("r1", rt.Usage(input_text=100, free=True)))
+    assert logged(caplog) == [("turn.answer_discarded", {"response": "r1", "cost": 0.0, "input_text": 100})]
+    assert desk.value("ariagent_speculative_responses_total", outcome="used") == 1
+    assert desk.value("ariagent_speculative_responses_total", outcome="discarded") == 1
+    desk.observer.close({"caller_audio_gap_s": 0, "underruns": 0}, 0.0)
+    assert (desk.bills, [name for name, _ in desk.kept.events]) == ([], ["turn.answer_discarded"])
+
+
+def test_a_cut_in(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    desk.observer.tell(events.CutIn(0.4321))
+    assert logged(caplog) == [("turn.cut_in", {"after_ms": 432})]
+    assert desk.value("ariagent_cut_ins_total") == 1
+
+
+def test_the_end_of_a_turn_that_was_held_tells_when_it_was_reported(desk: Desk) -> None:
+    desk.observer.tell(events.TurnTranscribed("u1", 1.5, billed=False, believed=True, ago_s=0.6))
+    assert desk.kept.events == [("turn.ended", {"item": "u1", "seconds": 1.5, "ago_ms": 600})]
+
+
 def test_words_are_in_the_log_where_the_site_wants_them(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "ariagent")
     Desk(transcripts=True).observer.tell(events.CallerSaid("i1", "hello"))

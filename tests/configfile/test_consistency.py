@@ -278,6 +278,21 @@ class TestHours:
                 "they are kept in the records of calls",
             ),
             (
+                "agents: {a: {turns: fast, turn_detection: {type: semantic_vad}}}",
+                "1: agents.a.turns: fast needs turn_detection.type server_vad: semantic_vad itself decides when a turn "
+                "is over",
+            ),
+            (
+                "mcp_servers: {m: {url: https://a.example/}}\nagents: {a: {turns: fast, mcp: [m]}}",
+                "2: agents.a.turns: fast cannot be used with mcp: the model's provider would call tools before the "
+                "turn is over",
+            ),
+            (
+                "agents: {a: {turns: fast, fast_turns: {early_silence_ms: 800}}}",
+                "1: agents.a.fast_turns: hold_ms must be more than early_silence_ms (800): both begin at the end of "
+                "speech",
+            ),
+            (
                 "records: {transcripts: false}\nagents: {a: {handoff: [d]}}\n"
                 "destinations: {d: {queue: a, description: b, alternatives: [message]}}",
                 "2: agents.a.alternatives: message needs records.transcripts: a message is the caller's words",
@@ -286,3 +301,7 @@ class TestHours:
     )
     def test_mistakes_have_their_line(self, complaints: Complaints, text: str, found: str) -> None:
         assert complaints(f"{text}\n{ELSEWHERE}") == [found]
+
+    def test_without_fast_turns_their_settings_do_not_matter(self, complaints: Complaints) -> None:
+        text = "agents: {a: {turn_detection: {type: semantic_vad}, fast_turns: {early_silence_ms: 1000, hold_ms: 300}}}"
+        assert complaints(f"{text}\n{ELSEWHERE}") == []

@@ -30,7 +30,7 @@ def test_afterwards_nothing_is_held_any_more() -> None:
     held.begin("r1")
     held.takes(AUDIO, 1.0)
     held.end()
-    assert (held.response_id, held.audio_bytes) == ("", 0)
+    assert (held.response_ids, held.audio_bytes) == ((), 0)
     assert not held.takes(AUDIO, 2.0)
 
 
@@ -42,3 +42,21 @@ def test_a_server_cannot_fill_the_memory() -> None:
     assert not held.overfull
     held.takes(WORDS, 1.0)
     assert held.overfull
+
+
+def test_responses_that_follow_are_held_in_their_order() -> None:
+    held = HeldAnswer()
+    held.begin("r1")
+    held.takes(AUDIO, 1.0)
+    held.begin("r2")
+    second = rt.AudioArrived("b", bytes(480), "r2")
+    assert held.takes(second, 2.0)
+    assert (held.response_ids, held.audio_bytes) == (("r1", "r2"), 960)
+    assert held.end() == [(AUDIO, 1.0), (second, 2.0)]
+
+
+def test_events_without_their_response_are_of_the_one_that_is_held() -> None:
+    held, ended = HeldAnswer(), rt.AudioEnded("a")
+    assert not held.takes(ended, 1.0)
+    held.begin("r1")
+    assert held.takes(ended, 1.0)

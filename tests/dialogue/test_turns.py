@@ -14,7 +14,32 @@ def clock() -> TurnClock:
 
 def parts(latency: TurnLatency | None) -> tuple[float, ...]:
     assert latency is not None
+    assert latency.held_s == 0
     return latency.response_s, latency.detection_s, latency.model_s, latency.service_s
+
+
+def test_the_time_for_which_an_answer_was_held_is_a_part_of_its_own(clock: TurnClock) -> None:
+    clock.speech_ended(10.0, 10.25)
+    clock.audio_arrived(10.5)
+    clock.released(10.8)
+    assert clock.frame_sent(10.81) == TurnLatency(
+        pytest.approx(0.81), pytest.approx(0.25), pytest.approx(0.25), pytest.approx(0.01), pytest.approx(0.3)
+    )
+
+
+def test_a_release_before_the_audio_costs_nothing(clock: TurnClock) -> None:
+    clock.speech_ended(10.0, 10.25)
+    clock.released(10.3)
+    clock.audio_arrived(10.5)
+    assert parts(clock.frame_sent(10.51)) == pytest.approx((0.51, 0.25, 0.25, 0.01))
+
+
+def test_the_release_of_one_answer_does_not_count_for_the_next(clock: TurnClock) -> None:
+    clock.speech_ended(10.0, 10.25)
+    clock.released(12.0)
+    clock.speech_ended(10.0, 10.25)
+    clock.audio_arrived(10.5)
+    assert parts(clock.frame_sent(10.51)) == pytest.approx((0.51, 0.25, 0.25, 0.01))
 
 
 def test_an_answers_parts_add_up(clock: TurnClock) -> None:

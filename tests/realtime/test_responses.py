@@ -278,20 +278,127 @@ class TestDismissed:
         assert core.responses.discarded("r2")
 
 
+class TestSuperseded:
+    """The caller continues after a pause: nobody heard the answer to what they said before it."""
+
+    def goes_on(self, core: Core, *response_ids: str, now: float = 1.5) -> None:
+        core.responses.caller_began(now)
+        core.responses.interrupted(now, turn_over=False, answers=response_ids)
+        core.responses.supersede("u1", response_ids)
+
+    def test_one_that_runs_is_cancelled_and_forgotten_when_it_is_over(self, core: Core) -> None:
+        core.turn("u1", 1.0)
+        core.says("r", 1.2)
+        core.responses.item_added("r", "a")
+        self.goes_on(core, "r")
+        assert core.sent() == [("response.cancel", "r")]
+        assert core.responses.muted("r")
+        assert core.ends("r", 1.6, "cancelled").superseded
+        assert core.sent() == [("conversation.item.delete", "a")]
+
+    def test_one_that_is_over_is_forgotten_at_once_and_its_calls_take_no_output(self, core: Core) -> None:
+        core.turn("u1", 1.0)
+        core.says("r", 1.2)
+        core.responses.item_added("r", "a")
+        core.responses.called("r", CALL)
+        assert core.ends("r", 1.3).calls == (CALL,)
+        self.goes_on(core, "r")
+        assert core.sent() == [("conversation.item.delete", "a")]
+        assert not core.items.answer_for_now()
+
+    def test_one_that_begins_later_is_cancelled_then(self, core: Core) -> None:
+        core.turn("u1", 1.0)
+        self.goes_on(core)
+        assert core.responses.started("r", 1.6) == "u1"
+        assert core.sent() == [("response.cancel", "r")]
+        assert core.responses.discarded("r")
+        assert core.ends("r", 1.7, "cancelled").superseded
+
+    def test_the_answer_to_the_rest_is_none_of_them(self, core: Core) -> None:
+        core.turn("u1", 1.0)
+        self.goes_on(core)
+        core.turn("u2", 2.0)
+        assert core.says("r", 2.2) == "u2"
+        assert not core.responses.muted("r")
+        assert not core.ends("r", 3.0).superseded
+
+    def test_what_was_asked_for_is_not_wanted_either(self, core: Core) -> None:
+        core.turn("u1", 1.0)
+        core.says("r", 1.2)
+        core.ends("r", 1.3)
+        core.asks(1.4)
+        self.goes_on(core, "r")
+        core.responses.started("ours", 1.6)
+        assert core.sent() == [("response.cancel", "ours")]
+
+    def test_what_was_wanted_before_a_sound_that_continues_stays_wanted(self, core: Core) -> None:
+        """The result of a tool, while a sound is judged that is none in the end."""
+        core.turn("u1", 1.0)
+        core.responses.want({})
+        core.says("r", 1.2)
+        core.responses.supersede("u1", ("r",))
+        core.ends("r", 1.6, "cancelled")
+        core.turn("u2", 2.0)
+        core.says("r2", 2.1)
+        core.responses.dismiss("u2", 2.2)
+        core.ends("r2", 2.3, "cancelled")
+        core.sent()
+        assert core.asked_again(10.0)
+
+    def test_nor_what_was_dropped_because_of_it(self, core: Core) -> None:
+        core.turn("u1", 1.0)
+        core.responses.want({})
+        core.says("r", 1.2)
+        self.goes_on(core, "r")
+        core.ends("r", 1.6, "cancelled")
+        core.sent()
+        core.turn("u2", 2.0)
+        core.says("r2", 2.1)
+        core.ends("r2", 2.5)
+        assert not core.asked_again(10.0)
+
+    def test_a_server_that_cancels_by_itself_is_not_told_to(self) -> None:
+        core = Core(interrupts=True)
+        core.turn("u1", 1.0)
+        core.says("r", 1.2)
+        self.goes_on(core, "r")
+        assert core.sent() == []
+        assert core.responses.muted("r")
+
+    def test_one_that_is_found_to_answer_a_noise_is_not_cancelled_again(self, core: Core) -> None:
+        core.turn("u1", 1.0)
+        core.says("r", 1.2)
+        core.responses.supersede("u1", ("r",))
+        core.responses.dismiss("u1", 1.5)
+        assert core.sent() == [("response.cancel", "r"), ("conversation.item.delete", "u1")]
+
+    def test_nobody_waits_for_it(self, core: Core) -> None:
+        core.turn("u1", 1.0)
+        self.goes_on(core)
+        core.responses.caller_ceased(1.9)
+        assert not core.responses.tick(1.0 + 2 * STALL_S, tool_runs=False)
+
+
 class TestInterrupted:
     @pytest.mark.parametrize("interrupts", [True, False])
     def test_what_runs_is_muted_and_cancelled_where_the_server_does_not(self, interrupts: bool) -> None:
         core = Core(interrupts=interrupts)
         core.says("r", 1.0)
-        core.responses.interrupted(1.5, turn_over=False, answer="")
+        core.responses.interrupted(1.5, turn_over=False, answers=())
         assert core.responses.muted("r")
         assert not core.responses.discarded("r")
         assert core.sent() == ([] if interrupts else [("response.cancel", "r")])
 
+    def test_one_that_was_cancelled_is_not_cancelled_again(self, core: Core) -> None:
+        core.says("r", 1.0)
+        core.responses.interrupted(1.5, turn_over=False, answers=())
+        core.responses.interrupted(1.6, turn_over=False, answers=())
+        assert core.sent() == [("response.cancel", "r")]
+
     def test_what_is_wanted_is_not_asked_for(self, core: Core) -> None:
         core.says("r", 1.0)
         core.responses.want({})
-        core.responses.interrupted(1.5, turn_over=False, answer="")
+        core.responses.interrupted(1.5, turn_over=False, answers=())
         core.ends("r", 2.0, "cancelled")
         assert not core.asked_again(2.0)
 
@@ -299,14 +406,14 @@ class TestInterrupted:
         core.turn("u", 1.0)
         core.says("r", 1.2)
         core.responses.want({"instructions": "Say hello"})
-        core.responses.interrupted(1.5, turn_over=True, answer="r")
+        core.responses.interrupted(1.5, turn_over=True, answers=("r",))
         assert not core.responses.muted("r")
         core.ends("r", 2.0)
         assert core.asked_again(2.0)
 
     def test_what_was_asked_for_and_has_not_begun_is_cut_off_when_it_begins(self, core: Core) -> None:
         core.asks(1.0)
-        core.responses.interrupted(1.1, turn_over=False, answer="")
+        core.responses.interrupted(1.1, turn_over=False, answers=())
         assert core.responses.next_deadline() is None
         assert core.responses.started("r1", 1.2) is None
         assert core.sent() == [("response.cancel", "r1")]
@@ -316,21 +423,21 @@ class TestInterrupted:
 
     def test_but_not_what_begins_after_the_callers_turn(self, core: Core) -> None:
         core.asks(1.0)
-        core.responses.interrupted(1.1, turn_over=False, answer="")
+        core.responses.interrupted(1.1, turn_over=False, answers=())
         core.turn("u", 1.2)
         core.responses.started("r", 1.3)
         assert core.sent() == []
 
     def test_nor_what_is_asked_for_once_it_is_not_waited_for_any_longer(self, core: Core) -> None:
         core.asks(1.0)
-        core.responses.interrupted(1.1, turn_over=False, answer="")
+        core.responses.interrupted(1.1, turn_over=False, answers=())
         core.asks(1.0 + CREATED_WAIT_S)
         core.responses.started("r", 9.0)
         assert core.sent() == []
 
     def test_its_refusal_is_no_failure(self, core: Core) -> None:
         event_id = core.asks(1.0)
-        core.responses.interrupted(1.1, turn_over=False, answer="")
+        core.responses.interrupted(1.1, turn_over=False, answers=())
         assert core.responses.asked_in(event_id)
         assert not core.responses.refused(UNPAID)
         assert not core.asked_again(9.0)
@@ -365,7 +472,7 @@ class TestCalls:
         core.says("r", 1.0)
         core.responses.called("r", CALL)
         if cut:
-            core.responses.interrupted(1.5, turn_over=False, answer="")
+            core.responses.interrupted(1.5, turn_over=False, answers=())
         assert core.ends("r", 2.0, status).calls == ()
         [(call_id, output)] = outputs
         assert call_id == "c1"
@@ -433,7 +540,7 @@ class TestSilence:
     def test_one_that_the_caller_interrupted_may_fail_and_be_empty(self, core: Core) -> None:
         for number, status in enumerate(("failed", "completed", "failed", "incomplete", "failed")):
             core.responses.started(f"r{number}", number)
-            core.responses.interrupted(number + 0.1, turn_over=False, answer="")
+            core.responses.interrupted(number + 0.1, turn_over=False, answers=())
             assert core.ends(f"r{number}", number + 0.2, status, UNPAID) == Outcome(muted=True)
         assert not core.asked_again(9.0)
 
@@ -552,7 +659,7 @@ class TestBounds:
 
     def test_the_one_that_runs_is_not_forgotten_for_others(self, core: Core) -> None:
         core.responses.started("runs", 1.0)
-        core.responses.interrupted(1.1, turn_over=False, answer="")
+        core.responses.interrupted(1.1, turn_over=False, answers=())
         for number in range(3 * KEPT):
             core.responses.item_added(f"r{number}", "i")
         assert core.responses.muted("runs")
@@ -561,7 +668,7 @@ class TestBounds:
     def test_those_that_are_long_over_are(self, core: Core) -> None:
         for number in range(3 * KEPT):
             core.responses.started(f"r{number}", number)
-            core.responses.interrupted(number + 0.1, turn_over=False, answer="")
+            core.responses.interrupted(number + 0.1, turn_over=False, answers=())
             core.ends(f"r{number}", number + 0.2, "cancelled")
         assert [number for number in range(3 * KEPT) if core.responses.muted(f"r{number}")] == list(
             range(2 * KEPT, 3 * KEPT)

@@ -84,6 +84,37 @@ def test_a_slow_answer_says_which_part_made_it_so(parts: tuple[float, float, flo
     assert bool(why) is bool(turn.latency.why)
 
 
+def test_the_time_for_which_an_answer_was_held_is_told() -> None:
+    line = timeline(
+        (8.54, rec.CallerTurnEnded("c1", 1.2, 1290)),
+        (8.55, rec.AnswerBegan("a1", 1500, 200, 740, 10, 550)),
+        (8.6, rec.CallerTurn("c1", "When?")),
+        (8.7, rec.AgentTurn("a1", "On Tuesday.")),
+    )
+    caller, agent = line.turns
+    assert agent.latency is not None
+    assert split(agent.latency) == "1500 ms = 200 detection + 740 model + 550 held + 10 service"
+    assert agent.latency.why.startswith("the model took 740 ms")
+    assert (caller.at_s, caller.end_s) == (pytest.approx(5.85), pytest.approx(7.05)), "the true end of speech"
+
+
+def test_an_answer_is_slow_because_it_was_held() -> None:
+    line = timeline((8.5, rec.AnswerBegan("a1", 1500, 200, 250, 10, 1040)))
+    assert line.latencies[0].why == "ariagent held the answer for 1040 ms until it knew that the caller's turn was over"
+
+
+def test_discarded_answers_are_told_with_their_cost() -> None:
+    line = timeline(
+        (5.0, rec.AnswerDiscarded("r1", 0.002, input_text=90, output_audio=40)),
+        (6.0, rec.AnswerDiscarded("r2", 0.001)),
+    )
+    assert ("Discarded answers", "2 (0.0030)") in facts(line)
+    assert line.notes[0].text == "response: r1, cost: 0.002, input_text: 90, output_audio: 40"
+    unpriced = timeline((5.0, rec.AnswerDiscarded("r1", 0.002)), (6.0, rec.AnswerDiscarded("r2")))
+    assert ("Discarded answers", "2 (-)") in facts(unpriced)
+    assert "Discarded answers" not in dict(facts(timeline()))
+
+
 def test_what_a_tool_took_of_an_answer_is_not_the_models() -> None:
     line = timeline(
         (6.0, rec.ToolCalled("order_status", "c", arguments='{"n": 1}')),

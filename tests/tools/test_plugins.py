@@ -50,6 +50,7 @@ class TestLoading:
         tool = plugins.load(plugins.installed(["weather"])["weather"])
         assert isinstance(tool, plugins.Tool)
         assert (tool.name, plugins.timeout_of(tool), plugins.waiting_prompt_of(tool)) == ("weather", 10.0, "tone")
+        assert not plugins.safe_to_repeat(tool)
 
     def test_an_async_function_with_attributes(self, install: Install) -> None:
         install(
@@ -88,6 +89,7 @@ class TestLoading:
             (('"type": "string"', '"type": "text"'), "'text'"),
             (("class Weather:", "class Weather:\n        timeout_s = 0"), "timeout_s"),
             (("class Weather:", "class Weather:\n        waiting_prompt = ''"), "a waiting_prompt that is neither"),
+            (("class Weather:", "class Weather:\n        safe_to_repeat = 'yes'"), "safe_to_repeat that is neither"),
             (("class Weather:", "class Weather:\n        sign = 'tone'"), "is called waiting_prompt now"),
             (("class Weather:", "class Weather:\n        bound = 3"), "bound values"),
             (("class Weather:", "class Weather:\n        bound = {'city': '{caller.number}'}"), "remove one"),

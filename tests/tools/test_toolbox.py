@@ -32,6 +32,7 @@ class Tool:
     parameters = {"type": "object", "properties": {"do": {"type": "string"}}, "required": ["do"]}
     timeout_s = 0.2
     waiting_prompt = "One moment"
+    safe_to_repeat = True
     bound = {"customer": "{caller.number}"}
 
     async def __call__(self, arguments, facts):
@@ -265,6 +266,15 @@ class TestDeclarations:
             "One moment",
             None,
         ]
+
+    def test_those_that_are_safe_to_repeat(self, plugin: None) -> None:
+        tool = {"description": "x", "url": "https://e.com/"}
+        tree = {
+            "tools": {"a": tool, "b": {**tool, "safe_to_repeat": True}},
+            "agents": {"default": {"tools": ["a", "b", "plug"]}},
+        }
+        toolbox = Toolbox(Settings.model_validate(tree))
+        assert [toolbox.safe_to_repeat(name) for name in ("a", "b", "plug", "none")] == [False, True, True, False]
 
     def test_a_tool_that_is_not_there(self) -> None:
         with pytest.raises(ConfigurationError, match="no tool nothing"):
