@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 
-setup: $(STAMP) ## create .venv and fetch what the lab needs (Asterisk, flite, sipp) where the machine lacks it
+setup: $(STAMP) ## create .venv and fetch what the lab needs (Asterisk, flite, sipp, a model) where the machine lacks it
 	@$(LAB) setup
 
 demo: $(STAMP) ## hold a conversation through a real Asterisk, offline, and print it; VERBOSE=1 for what was understood

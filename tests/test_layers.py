@@ -138,6 +138,8 @@ CORE = (
     "ariagent.caller.words",
     "ariagent.rehearsal.judge",
     "ariagent.text",
+    "ariagent.turns.features",
+    "ariagent.turns.waiting",
     "ariagent.sandbox.accepted",
     "ariagent.sandbox.beta",
     "ariagent.sandbox.catalogue",
@@ -418,3 +420,8 @@ def test_only_the_realtime_peer_knows_the_wires_event_names() -> None:
 
 def test_audio_is_a_foundation() -> None:
     assert beyond("ariagent.audio", ("ariagent.audio.", "ariagent.errors", "ariagent.release")) == {}
+
+
+def test_the_end_of_turn_judge_knows_no_call() -> None:
+    known = ("ariagent.turns", "ariagent.audio.", "ariagent.errors", "ariagent.extras")
+    assert beyond("ariagent.turns", known) == {}

@@ -15,7 +15,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 WANTED = [
     Requirement(line)
-    for line in (*PROJECT["dependencies"], *EXTRAS["rehearsal"], *EXTRAS["sandbox"], *EXTRAS["dev"])
+    for line in (*PROJECT["dependencies"], *EXTRAS["rehearsal"], *EXTRAS["sandbox"], *EXTRAS["turns"], *EXTRAS["dev"])
     if not line.startswith("ariagent[")
 ]
 PRIVATE = ("aioari", "aiohttp", "aioswagger11", "websockets")

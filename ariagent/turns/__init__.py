@@ -1,0 +1,1 @@
+"""Judgement of the end of the caller's turn: audio in, a probability out (extra ``turns``)."""

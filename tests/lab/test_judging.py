@@ -1,0 +1,77 @@
+"""The measurement of the end-of-turn judge; and the judge on human speech, where apt has a Debian mirror."""
+
+import re
+import shutil
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ariagent.synthesis.sources import candidates, system_sources
+from ariagent.turns import modelfile
+from lab.judging import RATE_HZ, Samples, main, pause, prompts, row
+from lab.packages import default_lab_dir
+
+
+def sound(*parts_s: float) -> Samples:
+    """Noise and silence in turn."""
+    noise = np.random.default_rng(1).integers(-8000, 8000, RATE_HZ * 10, dtype=np.int16)
+    pieces = [noise[: round(RATE_HZ * part)] * (number % 2 == 0) for number, part in enumerate(parts_s)]
+    return np.concatenate(pieces).astype(np.int16)
+
+
+def write(path: Path, samples: Samples) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE_HZ)
+        file.writeframes(samples.astype("<i2").tobytes())
+
+
+def test_the_pause_is_in_the_middle() -> None:
+    speech = sound(0.3, 0.2, 0.5, 0.06, 1.04, 0.2, 0.2)  # 2.5 s; the longer pauses are not in the middle third
+    assert 0.98 <= pause(speech) / RATE_HZ <= 1.08
+
+
+def test_prompts_of_one_sentence_are_chosen_and_their_silence_is_cut_off(tmp_path: Path) -> None:
+    folder = tmp_path / "usr/share/asterisk/sounds/en_X"
+    write(folder / "short.wav", sound(1.0))
+    write(folder / "long.wav", sound(4.0))
+    write(folder / "empty.wav", sound(0.0, 2.5))
+    write(folder / "right.wav", np.concatenate((sound(0.0, 0.5), sound(2.2, 0.7))))
+    (chosen,) = prompts(tmp_path)
+    assert len(chosen) == pytest.approx(2.2 * RATE_HZ, abs=RATE_HZ / 50)
+
+
+class Level:
+    """A judge that goes by the length."""
+
+    def judge(self, pcm: bytes, rate_hz: int) -> float:
+        return 0.8 if len(pcm) / 2 / rate_hz > 2.0 else 0.2
+
+
+def test_a_row_has_the_shares_above_each_threshold() -> None:
+    speech = [sound(1.2, 0.1, 1.2), sound(0.8, 0.1, 0.8)]
+    assert row("xx", Level(), speech) == "| xx, 2 prompts | 0.50 / 0.00 | 0.50 / 0.00 | 0.00 / 0.00 |"
+
+
+can_fetch = pytest.mark.skipif(
+    shutil.which("apt-get") is None or not candidates(system_sources()), reason="apt has no Debian mirror here"
+)
+
+
+@pytest.mark.long
+@can_fetch
+def test_the_judge_hears_where_human_speech_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    if not (modelfile.in_lab(default_lab_dir()) / modelfile.MODEL.name).exists():
+        pytest.skip("make setup has not fetched the model")
+    assert main(["en"]) == 0
+    printed = capsys.readouterr().out
+    found = re.search(r"\| en, 45 prompts \| ([0-9.]+) / ([0-9.]+) ", printed)
+    assert found is not None
+    complete, cut = map(float, found.groups())
+    assert complete > 0.85
+    assert cut < 0.5
+    assert "judgement " in printed
