@@ -36,6 +36,7 @@ def sandbox(
     think_ms: Annotated[
         float, typer.Option(min=0, help="From the end of the caller's turn to the first audio, in ms.")
     ] = 250,
+    network_ms: Annotated[float, typer.Option(min=0, help="Network delay of every message, one way, in ms.")] = 0,
     generation_speed: Annotated[
         float, typer.Option(min=0, help="How many times faster than real time audio is made; 0: all at once.")
     ] = 6.0,
@@ -107,6 +108,7 @@ def sandbox(
             port=port,
             scenario=scenario,
             think_ms=think_ms,
+            network_ms=network_ms,
             generation_speed=generation_speed,
             detector=DETECTORS[DETECTORS.index(detector)],
             recogniser=recogniser,
