@@ -23,6 +23,7 @@ from websockets.typing import Subprotocol
 
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.sandbox import recognise, speech
+from ariagent.sandbox.bill import Bill
 from ariagent.sandbox.catalogue import model_list
 from ariagent.sandbox.gatekeeper import Refusal, admit, wrong_key
 from ariagent.sandbox.line import Abort, Close, Recognise, SendEvent, Synthesize
@@ -39,6 +40,8 @@ from ariagent.synthesis import programs
 log = logging.getLogger(__name__)
 
 PATHS = ("/v1/realtime", "/openai/v1/realtime")
+BILL = "/sandbox/bill"
+"""Not of the API: the tokens of the latest responses, as JSON, and which of their items were deleted."""
 CONVERSATIONS = "/sandbox/conversations"
 """Not of the API: what the latest responses were made from, as JSON. ``?response=ID`` or ``?session=ID`` chooses."""
 MAX_MESSAGE_BYTES = 24 * 1024 * 1024
@@ -71,6 +74,7 @@ class SandboxServer:
     ) -> None:
         self.options = options or SandboxOptions()
         self.sessions: list[SandboxSession] = []
+        self.bill = Bill()
         self._keep_sessions = keep_sessions
         self._made_from = made_from or (lambda _: None)
         self._paraphrases = Paraphrases(self.options.paraphrase)
@@ -200,6 +204,10 @@ class SandboxServer:
         if (listed := model_list(parts.path, request.headers, self.options)) is not None:
             status, body = listed
             return _respond_json(connection, status, body)
+        if parts.path == BILL:
+            if (refusal := wrong_key(request.headers, self.options)) is not None:
+                return _refused(connection, refusal)
+            return _respond_json(connection, 200, {"responses": self.bill.entries()})
         if parts.path == CONVERSATIONS:
             return self._conversations(connection, request)
         if parts.path not in PATHS:
@@ -220,7 +228,7 @@ class SandboxServer:
 
     def _conversations(self, connection: ServerConnection, request: Request) -> Response:
         if (refusal := wrong_key(request.headers, self.options)) is not None:
-            return _respond_json(connection, 401, {"error": {"code": refusal.code, "message": refusal.message}})
+            return _refused(connection, refusal)
         wanted = parse_qs(urlsplit(request.path).query)
         found = [
             conversation
@@ -365,6 +373,7 @@ class _Driver:
             else:
                 if isinstance(command, SendEvent):
                     self._record.note_sent(command.event)
+                    self._server.bill.note_sent(self._record.id, command.event)
                 self._aborted = isinstance(command, Abort)
                 self._outward.send(command, now)
         for command in self._outward.arrived(now):
@@ -445,6 +454,10 @@ class _Driver:
     async def _close(self, command: Close) -> None:
         with suppress(ConnectionClosed):
             await self._connection.close(command.code, command.reason[:120])
+
+
+def _refused(connection: ServerConnection, refusal: Refusal) -> Response:
+    return _respond_json(connection, 401, {"error": {"code": refusal.code, "message": refusal.message}})
 
 
 def _respond_json(connection: ServerConnection, status: int, body: dict[str, Any]) -> Response:

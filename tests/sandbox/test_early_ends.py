@@ -1,8 +1,14 @@
 """Turns that end early: a caller who pauses and continues, answers that nobody hears, and their price."""
 
+import asyncio
+import json
+import urllib.error
+import urllib.request
 from typing import Any
 
 import pytest
+
+from ariagent.sandbox.bill import Bill
 
 EARLY = {
     "type": "server_vad",
@@ -163,3 +169,48 @@ def test_a_whole_answer_that_nobody_heard_can_be_deleted_and_its_cancel_is_refus
     early.run()
     # The next response is made from both parts of the caller's sentence, and from no answer.
     assert 8 <= early.done["usage"]["input_tokens"] - before <= 9
+
+
+def test_the_bill_has_every_response_and_the_items_that_were_deleted(early: Any) -> None:
+    early.speech_ms = 300
+    early.speak(600, 260)
+    early.run(1.0)
+    cancel(early)  # too late: it is only deleted
+    early.speak(600, 260)
+    cancel(early)
+    early.speak(600, 260)
+    early.run()
+    bill = Bill()
+    for event in early.events:
+        bill.note_sent("other", event)
+        bill.note_sent("sess_1", event)
+    entries = [entry for entry in bill.entries() if entry["session"] == "sess_1"]
+    assert [(entry["status"], len(entry["deleted"])) for entry in entries] == [
+        ("completed", 1),
+        ("cancelled", 0),
+        ("completed", 0),
+    ]
+    usages = [event["response"]["usage"] for event in early.of("response.done")]
+    assert [(e["input_tokens"], e["output_tokens"]) for e in entries] == [
+        (usage["input_tokens"], usage["output_tokens"]) for usage in usages
+    ]
+
+
+async def test_the_bill_can_be_read_over_http(make_place: Any) -> None:
+    place = await make_place(billed=True, api_keys=("secret",))
+    client = await place.client(key="secret")
+    await client.send({"type": "response.create"})
+    done = await client.until("response.done")
+
+    def read(key: str) -> Any:
+        headers = {"Authorization": f"Bearer {key}"}
+        url = place.server.base_url.removesuffix("/v1") + "/sandbox/bill"
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(urllib.request.Request(url, headers=headers), timeout=20) as answer:
+            return json.load(answer)
+
+    [entry] = (await asyncio.to_thread(read, "secret"))["responses"]
+    assert entry["response"] == done["response"]["id"]
+    assert entry["input_tokens"] == done["response"]["usage"]["input_tokens"] > 0
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        await asyncio.to_thread(read, "wrong")
