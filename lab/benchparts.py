@@ -25,6 +25,7 @@ from lab import (
     handoffbench,
     hostilemodel,
     noisebench,
+    turnparts,
     waiting,
 )
 from lab.asterisk import AsteriskInstance
@@ -426,6 +427,7 @@ PARTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "words": words,
     "speeds": speeds,
     "answers": answers,
+    "turns": turnparts.turns,
     "takeover": takeover,
     "noise": noise,
     "handoff": handoff,
