@@ -42,7 +42,7 @@ RELEASE_MS = 484
 """End of speech to the answer, if the judge takes the turn for complete: 200 ms of silence, noticed 30 ms late, a model
 of 250 ms, and 4 ms."""
 SERVER_MS = 784
-"""The same, if the server waits for 500 ms of silence."""
+"""End of speech to the answer, if the server waits for 500 ms of silence."""
 AT_ONCE = 0.8
 """The share of whole turns that must be answered at once, so that the response time's p80 keeps its budget."""
 RATE_HZ = 8_000

@@ -50,7 +50,9 @@ BEFORE_S = (0.26, 0.33, 0.29, 0.37)
 APART_S = 0.23
 """Callers begin one after another."""
 REAL_S = 0.3
-"""An answer that is heard sooner after the end of speech was an answer to something before it."""
+"""An answer that is heard sooner after the end of speech, or of its first part, is to something before it."""
+ONSET_S = 0.1
+"""The agent begins to speak with a loud packet after so much silence."""
 SECOND_S = 2.5
 """After a cut-in, the answer to the whole sentence is waited for so long."""
 SERVER_SILENCE_MS = 500
@@ -162,9 +164,11 @@ class Turn:
     ended_at: float
     """The true end of speech was sent."""
     cut_in_at: float | None
-    """The agent was heard inside the sentence."""
+    """The agent began to speak inside the sentence."""
     answered_at: float | None
-    """The agent was heard first after the true end; None: not in time."""
+    """The agent began to speak after the true end; None: not in time."""
+    stray_at: float | None = None
+    """The agent began to speak inside the sentence, before the pause: an answer to something before."""
 
     @property
     def early(self) -> bool:
@@ -201,6 +205,11 @@ class Seen:
     def early(self) -> int:
         """How many parts were answered just after the end of the sentence, and cut into nothing."""
         return sum(turn.early and turn.cut_in_at is None for turn in self.turns)
+
+    @property
+    def stray(self) -> int:
+        """How many sentences the agent spoke into before their pause."""
+        return sum(turn.stray_at is not None for turn in self.turns)
 
     @property
     def unanswered(self) -> int:
@@ -249,10 +258,21 @@ def judged(spoken: Paused, sent: Sequence[SentFrame], loud: Sequence[float]) -> 
     peaks = np.abs(spoken.samples[: len(spoken.samples) // FRAME * FRAME].astype(int)).reshape(-1, FRAME).max(axis=1)
     sounding = int(np.flatnonzero(peaks)[0])
     first = next(index for index, frame in enumerate(sent) if frame.peak) - sounding
-    began, ended = (sent[first + position // FRAME].time for position in (spoken.begins, spoken.ends - 1))
-    inside = next((at for at in loud if began <= at < ended), None)
-    after = next((at for at in loud if at >= ended), None)
-    return Turn(spoken.pause_ms, began, ended, inside, after)
+
+    def at(position: int) -> float:
+        return sent[first + position // FRAME].time
+
+    began, ended = at(spoken.begins), at(spoken.ends - 1)
+    answerable = began if spoken.pauses_at is None else at(spoken.pauses_at - 1) + REAL_S
+    begins = [later for before, later in itertools.pairwise((0.0, *loud)) if later - before > ONSET_S]
+    return Turn(
+        spoken.pause_ms,
+        began,
+        ended,
+        next((begin for begin in begins if answerable <= begin < ended), None),
+        next((begin for begin in begins if begin >= ended), None),
+        next((begin for begin in begins if began <= begin < answerable), None),
+    )
 
 
 # -- calls -----------------------------------------------------------------------------------------------------------
@@ -311,10 +331,11 @@ async def _talk(one: BenchCall, plan: Sequence[Paused], index: int, seen: Seen) 
         await one.call.play(spoken.samples)
         turn = judged(spoken, one.call.sent[at:], one.bell.loud)
         if turn.answered_at is None:
-            await _heard_within(one, turn.ended_at, PATIENCE_S)
+            # An answer that cut in may still be heard.
+            await _heard_within(one, max(turn.ended_at, await one.bell.wait_quiet(ONSET_S) + 0.001), PATIENCE_S)
             turn = judged(spoken, one.call.sent[at:], one.bell.loud)
         seen.turns.append(turn)
-        if turn.cut_in_at is not None or turn.early:
+        if turn.early:
             # The answer to the whole sentence is still to come, and belongs to this turn.
             await _heard_within(one, await one.bell.wait_quiet() + 0.001, SECOND_S)
 

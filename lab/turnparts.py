@@ -25,14 +25,14 @@ PAUSES_MS = (200, 300, 400, 500, 600, 700, 800, 1000, 1500)
 HARMLESS_MS = 400
 """No answer may cut into a pause that is no longer."""
 HARMLESS_SERVER_MS = 600
-"""The same, if the server waits for ``SERVER_SILENCE_MS`` and the model thinks for ``THINK_MS``."""
+"""The limit if the server waits for ``SERVER_SILENCE_MS`` and the model thinks for ``THINK_MS``."""
 EARLY_MS, EARLIER_MS = 200, 160
 NETWORK_MS = 50
-DETECTED_MS = 60
+DETECTED_MS = 80
 """The server notices the silence so much late; with everything of ariagent's and Asterisk's."""
 HOLD_SLACK_MS = 40
 DISCARDED_PERCENT = 5.0
-"""Of the answers to sentences without a pause."""
+"""The share of answers to sentences without a pause that may be discarded."""
 CPU_RATIO = 1.05
 REQUESTS_S = {CALLERS: 4.0, MANY: 10.0}
 """Requests to the judge a second, by calls: each caller pauses every 5 s."""
@@ -138,6 +138,7 @@ def _note_responses(bench: "Bench", name: str, seen: Seen, budgets: tuple[float,
         "unanswered": seen.unanswered,
         "cut_ins": seen.cut_ins(),
         "early": seen.early,
+        "stray": seen.stray,
         "worst": max(seen.responses_ms),
         "service_says": seen.service_says,
         **seen.counts,
@@ -148,7 +149,13 @@ def _note_responses(bench: "Bench", name: str, seen: Seen, budgets: tuple[float,
 
 
 def _note_cut_ins(bench: "Bench", name: str, seen: Seen, harmless_ms: int, in_sum: int) -> None:
-    detail = {**seen.cut_ins_by_pause(), "early": seen.early, "unanswered": seen.unanswered, **seen.counts}
+    detail = {
+        **seen.cut_ins_by_pause(),
+        "early": seen.early,
+        "stray": seen.stray,
+        "unanswered": seen.unanswered,
+        **seen.counts,
+    }
     shorter = seen.cut_ins(longest_ms=harmless_ms)
     bench.note(f"cut-ins into pauses of up to {harmless_ms} ms ({name})", shorter, 0, "", **detail)
     bench.note(f"cut-ins into {len(seen.turns)} pauses of 200 to 1500 ms ({name})", seen.cut_ins(), in_sum, "")

@@ -113,9 +113,24 @@ def test_a_turn_is_timed_by_the_frames_that_hold_its_first_and_last_speech() -> 
 
 
 def test_the_agent_inside_the_sentence_cuts_in_and_its_next_sound_is_the_answer() -> None:
-    turn = judged(SPOKEN, sent(SPOKEN, 10.0), heard((11.4, 11.6), (13.4, 13.6)))
-    assert turn.cut_in_at == pytest.approx(11.4)
+    turn = judged(SPOKEN, sent(SPOKEN, 10.0), heard((11.6, 11.8), (13.4, 13.6)))
+    assert turn.cut_in_at == pytest.approx(11.6)
     assert turn.answered_at == pytest.approx(13.4)
+
+
+def test_a_sound_that_cut_in_and_is_still_heard_after_the_end_is_no_answer() -> None:
+    turn = judged(SPOKEN, sent(SPOKEN, 10.0), heard((ENDED_S - 0.1, ENDED_S + 0.2), (13.4, 13.6)))
+    assert turn.cut_in_at == pytest.approx(ENDED_S - 0.1)
+    assert turn.answered_at == pytest.approx(13.4)
+
+
+def test_a_sound_before_the_pause_answers_something_before_it() -> None:
+    turn = judged(SPOKEN, sent(SPOKEN, 10.0), heard((10.5, 10.7), (13.4, 13.6)))
+    assert (turn.cut_in_at, turn.stray_at) == (None, pytest.approx(10.5))
+    assert Seen([turn]).stray == 1
+    plain = SENTENCE.with_pause(0)
+    inside = judged(plain, sent(plain, 10.0), heard((10.5, 10.7), (13.4, 13.6)))
+    assert (inside.cut_in_at, inside.stray_at) == (pytest.approx(10.5), None)
 
 
 @pytest.mark.parametrize(("at", "cut_in", "early"), [(-0.005, True, False), (0.005, False, True), (0.31, False, False)])
