@@ -99,7 +99,7 @@ class Judgements:
     def cut_ins(self, threshold: float, hold_ms: float) -> float:
         """The expected number of cut-ins into one pause of each length of ``PAUSES_MS``."""
         _, cut = self.at_once(threshold)
-        return sum(1.0 if ms > hold_ms else cut if ms > RELEASE_MS else 0.0 for ms in PAUSES_MS)
+        return sum(1.0 if ms >= hold_ms else cut if ms > RELEASE_MS else 0.0 for ms in PAUSES_MS)
 
 
 def row(language: str, found: Judgements) -> str:

@@ -30,7 +30,7 @@ async def test_a_long_pause_is_cut_into_and_a_short_one_is_not(asterisk: Asteris
     assert (seen.unanswered, seen.stray) == (0, 0)
     for turn in seen.turns:
         if turn.cut_in_at is not None:
-            # After 0.5 s of silence and 0.25 s of thinking, and before the caller goes on.
+            # After 0.5 s of silence and 0.25 s of thinking, and before the caller continues.
             assert turn.ended_at - turn.began_at > 2.0
             assert turn.cut_in_at - turn.began_at > 0.75
     assert len(seen.responses_ms) == 4

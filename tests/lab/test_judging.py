@@ -60,13 +60,13 @@ def test_a_row_has_the_shares_above_each_threshold() -> None:
 def test_a_curve_has_the_cut_ins_that_thresholds_and_hold_times_lead_to() -> None:
     whole, cut = np.array([0.95, 0.9, 0.85, 0.8, 0.2]), np.array([0.75, 0.1, 0.1, 0.1, 0.1])
     found = Judgements(whole, cut)
-    # Pauses of 500 to 800 ms are cut into if the judge is wrong; those of 1000 and 1500 ms always.
-    assert found.cut_ins(0.7, 800) == pytest.approx(4 * 0.2 + 2)
+    # Pauses of 500 to 700 ms are cut into if the judge is wrong; those of 800 to 1500 ms always.
+    assert found.cut_ins(0.7, 800) == pytest.approx(3 * 0.2 + 3)
     assert found.cut_ins(0.7, 1600) == pytest.approx(6 * 0.2)
     assert found.cut_ins(0.78, 1200) == pytest.approx(1)
     *table, verdict = curve("xx", found)
-    assert "| 0.7 | 0.80 | 0.20 | 2.8 | 2.0 | 2.0 | 1.2 |" in table
-    assert "0.7 with 800 ms" in verdict
+    assert "| 0.7 | 0.80 | 0.20 | 3.6 | 2.8 | 2.0 | 1.2 |" in table
+    assert "0.7 with 1000 ms" in verdict
     assert "0.8 with" not in verdict  # too few whole turns are answered at once
     assert curve("xx", Judgements(cut, cut))[-1].endswith("no threshold and hold time keep both")
 
