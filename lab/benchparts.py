@@ -77,6 +77,10 @@ class Bench:
         """Tell what is being done; the rows that come of it follow."""
         print(f"     {doing} ...", flush=True)  # noqa: T201
 
+    def skip(self, what: str, why: str) -> None:
+        """Tell what is not measured, and why."""
+        print(f"skip {what}: {why}", flush=True)  # noqa: T201
+
     def note(self, name: str, measured: float, budget: float, unit: str, **detail: Any) -> None:
         row = Row(name, round(float(measured), 3), budget, unit, detail)
         self.rows.append(row)

@@ -47,20 +47,21 @@ async def turns(bench: "Bench") -> None:
     """Response time after human speech, and cut-ins into its pauses: ``turns: fast`` beside ``server``; the judge."""
     lab_dir = default_lab_dir()
     root = await asyncio.to_thread(ensure_package, f"asterisk-core-sounds-{LANGUAGE}-wav", lab_dir)
+    has_judge = await asyncio.to_thread(ensure_judge, lab_dir)
     speech = turnbench.sentences(root)
     plain, shorter = planned(speech, (0,), PLAIN), planned(speech, (0,), EACH)
     paused = planned(speech, PAUSES_MS, EACH)
     server = await _measured(bench, "server", server_turns(), plain, paused)
     far = await _measured(bench, "server", server_turns(), shorter, network_ms=NETWORK_MS)
     _note_server(bench, server, far)
-    if not has_fast_turns():
-        bench.say("skipped: the rows of `turns: fast`. This version has no setting agents.NAME.turns")
-    else:
+    if not has_judge:
+        bench.skip("the rows of `turns: fast` and of the judge", "the judge's model could not be fetched")
+        return
+    if has_fast_turns():
         await _fast(bench, server, plain, shorter, paused)
-    if await asyncio.to_thread(ensure_judge, lab_dir):
-        await _judge(bench, modelfile.in_lab(lab_dir), speech)
     else:
-        bench.say("skipped: the rows of the end-of-turn judge. Its model could not be fetched")
+        bench.skip("the rows of `turns: fast`", "this version has no setting agents.NAME.turns")
+    await _judge(bench, modelfile.in_lab(lab_dir), speech)
 
 
 async def _fast(bench: "Bench", server: list[Seen], plain: Any, shorter: Any, paused: Any) -> None:
