@@ -11,7 +11,7 @@ import json
 import os
 import random
 import urllib.request
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ariagent.config import AgentSettings
+from ariagent.errors import AriagentError
 from ariagent.turns import modelfile
 from ariagent.turns.judge import Judging
 from ariagent.turns.worker import JudgeWorker
@@ -45,6 +46,8 @@ HISS_RMS = 4.0
 OPENING = "Good day."
 ANSWER = "Yes."
 THINK_MS = 250
+BUSY_MS = 60
+"""If the model's answers take so much longer than ``THINK_MS``, by the service's own figures, the machine is busy."""
 BEFORE_S = (0.26, 0.33, 0.29, 0.37)
 """From the agent's silence to the next sentence, in turn: odd, so that every phase of the frames' raster comes."""
 ROUND_S = 1.4
@@ -281,6 +284,16 @@ def judged(spoken: Paused, sent: Sequence[SentFrame], loud: Sequence[float]) -> 
         next((begin for begin in begins if begin >= ended), None),
         next((begin for begin in begins if began <= begin < answerable), None),
     )
+
+
+def check_machine(service_says: Mapping[str, float]) -> None:
+    """Raise AriagentError if the figures are those of a machine that was busy with something else."""
+    model_ms = service_says.get("model_ms", float("inf"))
+    if model_ms > THINK_MS + BUSY_MS:
+        raise AriagentError(
+            f"the model's answers took {model_ms:.0f} ms (median), not {THINK_MS}: the machine is busy",
+            remedy="Use a machine that does nothing else.",
+        )
 
 
 # -- calls -----------------------------------------------------------------------------------------------------------

@@ -111,6 +111,7 @@ async def _measured(
             far = f", network {network_ms} ms" if network_ms else ""
             bench.say(f"{len(plan)} sentences of {callers} callers to 7001, {name}{far}")
             found.append(await calls.run(plan, callers))
+            turnbench.check_machine(found[-1].service_says)
     return found
 
 

@@ -7,10 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ariagent.errors import AriagentError
 from lab.benchcalls import PATIENCE_S, RATE_HZ, Samples
 from lab.judging import STEP, levels_of
 from lab.rtp import SentFrame
-from lab.turnbench import FRAME, SPEECH_RMS, Paused, Seen, Sentence, Turn, judged, loaded, planned, sentences
+from lab.turnbench import (
+    FRAME,
+    SPEECH_RMS,
+    Paused,
+    Seen,
+    Sentence,
+    Turn,
+    check_machine,
+    judged,
+    loaded,
+    planned,
+    sentences,
+)
 
 
 def sound(*parts_s: float, peak: int = 8000) -> Samples:
@@ -174,6 +187,14 @@ def test_discarded_answers_are_those_that_were_cancelled_or_deleted() -> None:
         "output_tokens_of_discarded": 40,
     }
     assert Seen().discarded_percent == 0
+
+
+def test_a_run_on_a_busy_machine_measures_nothing() -> None:
+    check_machine({"model_ms": 300.0})
+    with pytest.raises(AriagentError, match="took 311 ms"):
+        check_machine({"model_ms": 311.0})
+    with pytest.raises(AriagentError):
+        check_machine({})  # nothing was answered
 
 
 class EverySecond:
