@@ -2,7 +2,7 @@
 
 The speech is that of Debian's ``asterisk-core-sounds-LANGUAGE-wav``: human voices that nobody here synthesised. Each
 prompt counts once as a complete turn, and once cut in a pause in its middle. Many prompts are fragments of sentences
-themselves, so not every "complete" turn sounds complete.
+themselves, so not every "complete" turn sounds complete. The curve is that of the sentences that the bench plays.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from ariagent.turns import modelfile
 from ariagent.turns.features import features
 from ariagent.turns.judge import Judge, Judging
 from lab.packages import default_lab_dir, ensure_judge, ensure_package
+from lab.sentences import RATE_HZ, STEP, Samples, levels_of, pause, samples_of, sentences
 
 PROMPTS = 45
 """Prompts of a language."""
@@ -41,16 +41,12 @@ PAUSES_MS = (500, 600, 700, 800, 1000, 1500)
 RELEASE_MS = 484
 """End of speech to the answer, if the judge takes the turn for complete: 200 ms of silence, noticed 30 ms late, a model
 of 250 ms, and 4 ms."""
+LONG_MS = 1000
+"""A pause, of which only the beginning is heard."""
 SERVER_MS = 784
 """End of speech to the answer, if the server waits for 500 ms of silence."""
 AT_ONCE = 0.8
 """The share of whole turns that must be answered at once, so that the response time's p80 keeps its budget."""
-RATE_HZ = 8_000
-
-Samples = NDArray[np.int16]
-
-STEP = RATE_HZ // 100
-"""Samples of 10 ms."""
 
 _QUIET = 0.02  # of the loudest step
 
@@ -67,8 +63,15 @@ def main(arguments: Sequence[str]) -> int:
     judge = Judge.open(modelfile.in_lab(lab_dir) / modelfile.MODEL.name)
     for language in options.languages:
         root = ensure_package(f"asterisk-core-sounds-{language}-wav", lab_dir)
-        found = Judgements.of(judge, prompts(root))
-        print("\n".join(curve(language, found)) if options.curve else row(language, found), flush=True)  # noqa: T201
+        if options.curve:
+            spoken = sentences(root)
+            whole = [each.samples[: each.ends] for each in spoken]
+            cut = [each.samples[: each.with_pause(LONG_MS).pauses_at] for each in spoken]
+            print("\n".join(curve(language, Judgements.of(judge, whole, cut))), flush=True)  # noqa: T201
+        else:
+            speech = prompts(root)
+            found = Judgements.of(judge, speech, [each[: pause(each)] for each in speech])
+            print(row(language, found), flush=True)  # noqa: T201
     print(cost(judge), flush=True)  # noqa: T201
     return 0
 
@@ -87,10 +90,9 @@ class Judgements:
     cut: NDArray[np.float64]
 
     @classmethod
-    def of(cls, judge: Judging, speech: Sequence[Samples]) -> Self:
+    def of(cls, judge: Judging, whole: Sequence[Samples], cut: Sequence[Samples]) -> Self:
         """Judge all of this speech."""
-        whole = [_judged(judge, each) for each in speech]
-        return cls(np.array(whole), np.array([_judged(judge, each[: pause(each)]) for each in speech]))
+        return cls(*(np.array([_judged(judge, each) for each in speech]) for speech in (whole, cut)))
 
     def at_once(self, threshold: float) -> tuple[float, float]:
         """The shares of whole and of cut turns above a threshold."""
@@ -142,27 +144,11 @@ def cost(judge: Judging) -> str:
     return ", ".join(f"{name} {statistics.median(times) * 1000:.1f} ms" for name, times in spent.items())
 
 
-def pause(speech: Samples) -> int:
-    """Where the deepest pause between a third and two thirds of a prompt is, in samples."""
-    levels = levels_of(speech)
-    smooth = np.convolve(levels, np.ones(8) / 8, mode="same")
-    third = len(levels) // 3
-    return int(third + np.argmin(smooth[third : 2 * third])) * STEP
-
-
 def _judged(judge: Judging, speech: Samples) -> float:
     """The judgement on speech through a telephone line, ``SILENCE_S`` after its end."""
     hiss = np.random.default_rng(len(speech)).normal(0, 4, int(RATE_HZ * SILENCE_S)).astype(np.int16)
     line = g711.decode_ulaw(g711.encode_ulaw(np.concatenate((speech, hiss))))
     return judge.judge(line.astype("<i2").tobytes(), RATE_HZ)
-
-
-def samples_of(path: Path) -> Samples | None:
-    """A recording; None if it is not mono at 8 kHz."""
-    with wave.open(str(path)) as file:
-        if file.getframerate() != RATE_HZ or file.getnchannels() != 1:
-            return None
-        return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.int16)
 
 
 def _speech(path: Path) -> Samples | None:
@@ -173,10 +159,3 @@ def _speech(path: Path) -> Samples | None:
     if not len(sounding) or not SHORTEST_S <= (sounding[-1] - sounding[0]) * STEP / RATE_HZ <= LONGEST_S:
         return None
     return samples[sounding[0] * STEP : (sounding[-1] + 1) * STEP]
-
-
-def levels_of(samples: Samples) -> NDArray[np.float64]:
-    """The level of each 10 ms."""
-    whole = samples[: len(samples) // STEP * STEP].reshape(-1, STEP).astype(np.float64)
-    levels: NDArray[np.float64] = np.sqrt(np.mean(whole**2, axis=1))
-    return levels

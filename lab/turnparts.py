@@ -10,6 +10,7 @@ from ariagent.turns import modelfile
 from ariagent.turns.judge import Judge
 from lab import turnbench
 from lab.packages import default_lab_dir, ensure_judge, ensure_package
+from lab.sentences import Paused, Sentence, sentences
 from lab.turnbench import SERVER_SILENCE_MS, THINK_MS, Seen, fast_turns, has_fast_turns, opened, planned, server_turns
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ async def turns(bench: "Bench") -> None:
     lab_dir = default_lab_dir()
     root = await asyncio.to_thread(ensure_package, f"asterisk-core-sounds-{LANGUAGE}-wav", lab_dir)
     has_judge = await asyncio.to_thread(ensure_judge, lab_dir)
-    speech = turnbench.sentences(root)
+    speech = sentences(root)
     plain, shorter = planned(speech, (0,), PLAIN), planned(speech, (0,), EACH)
     paused = planned(speech, PAUSES_MS, EACH)
     server = await _measured(bench, "server", server_turns(), plain, paused)
@@ -98,7 +99,7 @@ async def _measured(
     bench: "Bench",
     name: str,
     agent: dict[str, Any],
-    *plans: list[turnbench.Paused],
+    *plans: list[Paused],
     network_ms: int = 0,
     judge: bool = True,
     callers: int = CALLERS,
@@ -178,7 +179,7 @@ def _note_core(bench: "Bench", callers: int, judged: Seen, alone: Seen) -> None:
     bench.note(f"the judge's share of one core, {callers} calls", share, CORE_PERCENT, "%", late=late, **judged.counts)
 
 
-async def _judge(bench: "Bench", folder: Path, speech: list[turnbench.Sentence]) -> None:
+async def _judge(bench: "Bench", folder: Path, speech: list[Sentence]) -> None:
     """The judge without calls: requests that were late, by their number; what saturation does."""
     judge = await asyncio.to_thread(Judge.open, folder / modelfile.MODEL.name)
     heard = speech[0].samples.astype("<i2").tobytes()

@@ -7,9 +7,8 @@ import pytest
 
 from lab.asterisk import AsteriskInstance
 from lab.benchanswers import SENTENCES, words_of
-from lab.benchcalls import RATE_HZ
-from lab.judging import STEP, levels_of
-from lab.turnbench import PATIENCE_S, SPEECH_RMS, Sentence, opened, planned, server_turns
+from lab.sentences import RATE_HZ, SPEECH_RMS, STEP, Sentence, levels_of
+from lab.turnbench import PATIENCE_S, opened, planned, server_turns
 
 pytestmark = pytest.mark.asterisk
 

@@ -10,8 +10,9 @@ import pytest
 
 from ariagent.synthesis.sources import candidates, system_sources
 from ariagent.turns import modelfile
-from lab.judging import RATE_HZ, Judgements, Samples, curve, main, pause, prompts, row
+from lab.judging import Judgements, curve, main, prompts, row
 from lab.packages import default_lab_dir
+from lab.sentences import RATE_HZ, Samples, pause
 
 
 def sound(*parts_s: float) -> Samples:
@@ -54,7 +55,10 @@ class Level:
 
 def test_a_row_has_the_shares_above_each_threshold() -> None:
     speech = [sound(1.2, 0.1, 1.2), sound(0.8, 0.1, 0.8)]
-    assert row("xx", Judgements.of(Level(), speech)) == "| xx, 2 prompts | 0.50 / 0.00 | 0.50 / 0.00 | 0.00 / 0.00 |"
+    assert (
+        row("xx", Judgements.of(Level(), speech, [each[: pause(each)] for each in speech]))
+        == "| xx, 2 prompts | 0.50 / 0.00 | 0.50 / 0.00 | 0.00 / 0.00 |"
+    )
 
 
 def test_a_curve_has_the_cut_ins_that_thresholds_and_hold_times_lead_to() -> None:

@@ -8,21 +8,17 @@ import numpy as np
 import pytest
 
 from ariagent.errors import AriagentError
-from lab.benchcalls import PATIENCE_S, RATE_HZ, Samples
-from lab.judging import STEP, levels_of
+from lab.benchcalls import PATIENCE_S
 from lab.rtp import SentFrame
+from lab.sentences import RATE_HZ, SPEECH_RMS, STEP, Paused, Samples, Sentence, levels_of, sentences
 from lab.turnbench import (
     FRAME,
-    SPEECH_RMS,
-    Paused,
     Seen,
-    Sentence,
     Turn,
     check_machine,
     judged,
     loaded,
     planned,
-    sentences,
 )
 
 

@@ -9,7 +9,8 @@ import pytest
 from lab import turnparts
 from lab.asterisk import AsteriskInstance
 from lab.benchparts import Bench
-from lab.turnbench import Load, Seen, Sentence, Turn
+from lab.sentences import Sentence
+from lab.turnbench import Load, Seen, Turn
 
 
 def run(plan: list[int], answer_ms: float, cut_into_from_ms: int) -> Seen:
@@ -42,7 +43,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]
     monkeypatch.setattr(turnparts.turnbench, "loaded", loaded)
     monkeypatch.setattr(turnparts, "ensure_package", lambda *_: Path())
     monkeypatch.setattr(turnparts, "ensure_judge", lambda *_: True)
-    monkeypatch.setattr(turnparts.turnbench, "sentences", lambda _: [Sentence(np.zeros(8, np.int16), 0, 8)])
+    monkeypatch.setattr(turnparts, "sentences", lambda _: [Sentence(np.zeros(8, np.int16), 0, 8)])
     monkeypatch.setattr(turnparts, "planned", lambda _, pauses_ms, each: [ms for ms in pauses_ms for _ in range(each)])
     monkeypatch.setattr(turnparts.Judge, "open", lambda _: None)
     return asked
