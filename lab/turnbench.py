@@ -236,6 +236,8 @@ class TurnBench:
             began = loop.time(), self.service.cpu_s(), environment.cpu_seconds(self.asterisk.pid)
             talks = (_talk(one, plan[index::callers], index, seen) for index, one in enumerate(calls))
             await asyncio.gather(*talks)
+            # The model is done with an answer soon after its first sound.
+            await asyncio.gather(*(one.bell.wait_quiet() for one in calls))
             seen.lasted_s = loop.time() - began[0]
             seen.service_cpu_s = self.service.cpu_s() - began[1]
             seen.asterisk_cpu_s = environment.cpu_seconds(self.asterisk.pid) - began[2]
