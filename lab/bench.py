@@ -81,7 +81,6 @@ def cancel_on_signals() -> None:
 
 def tell(text: str) -> None:
     """Say it on standard error: standard output is for rows."""
-    """Say it on standard error: standard output is for rows."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 

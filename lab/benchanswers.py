@@ -49,11 +49,14 @@ class Answers:
 
 
 def parts_ms(log: str, after: int = 0) -> dict[str, float]:
-    """Medians of the answer delay in the service's log: the whole, and each part. ``after``: of its log."""
-    told = [re.findall(r"(response|detection|model|service)_ms=(\S+)", line) for line in log[after:].splitlines()
+    """Medians of the answer delay in the service's log: the whole, and each part; a part that is not told is 0.
+
+    ``after``: of its log.
+    """
+    told = [re.findall(r"(response|detection|model|held|service)_ms=(\S+)", line) for line in log[after:].splitlines()
             if line.split()[2:3] == [AnswerBegan.NAME]]  # fmt: skip
     names = dict.fromkeys(name for found in told for name, _ in found)
-    return {f"{name}_ms": statistics.median(float(dict(found)[name]) for found in told) for name in names}
+    return {f"{name}_ms": statistics.median(float(dict(found).get(name, 0)) for found in told) for name in names}
 
 
 @asynccontextmanager

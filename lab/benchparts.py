@@ -25,6 +25,7 @@ from lab import (
     handoffbench,
     hostilemodel,
     noisebench,
+    turnparts,
     waiting,
 )
 from lab.asterisk import AsteriskInstance
@@ -75,6 +76,10 @@ class Bench:
     def say(self, doing: str) -> None:
         """Tell what is being done; the rows that come of it follow."""
         print(f"     {doing} ...", flush=True)  # noqa: T201
+
+    def skip(self, what: str, why: str) -> None:
+        """Tell what is not measured, and why."""
+        print(f"skip {what}: {why}", flush=True)  # noqa: T201
 
     def note(self, name: str, measured: float, budget: float, unit: str, **detail: Any) -> None:
         row = Row(name, round(float(measured), 3), budget, unit, detail)
@@ -426,6 +431,7 @@ PARTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "words": words,
     "speeds": speeds,
     "answers": answers,
+    "turns": turnparts.turns,
     "takeover": takeover,
     "noise": noise,
     "handoff": handoff,

@@ -11,7 +11,13 @@ from typing import Any
 
 from ariagent.errors import ConfigurationError
 
-NOISE: Mapping[str, tuple[float, float]] = {"ms": (2.0, 0.15), "s": (0.2, 0.15), "x": (0.05, 0.1), "MB": (0.1, 0.15)}
+NOISE: Mapping[str, tuple[float, float]] = {
+    "ms": (2.0, 0.15),
+    "s": (0.2, 0.15),
+    "x": (0.05, 0.1),
+    "MB": (0.1, 0.15),
+    "%": (2.0, 0.15),
+}
 """By unit, what two runs of the same code on a quiet machine differ by: so much, or this share of the old figure,
 whichever is more. A count has no unit: its noise is its budget, so one more counts where none is allowed."""
 

@@ -242,11 +242,18 @@ def service_argv(path: Path) -> list[str]:
 
 @asynccontextmanager
 async def service(
-    asterisk: AsteriskInstance, directory: Path, settings: Mapping[str, object], name: str = "service"
+    asterisk: AsteriskInstance,
+    directory: Path,
+    settings: Mapping[str, object],
+    name: str = "service",
+    variables: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Process]:
-    """``ariagent run`` on ``asterisk``, ready for calls. ``settings`` are merged over what the lab needs."""
+    """``ariagent run`` on ``asterisk``, ready for calls. ``settings`` are merged over what the lab needs.
+
+    ``variables``: of its environment, beside those of this process.
+    """
     path = write_settings(asterisk, directory, settings, name)
-    async with process(service_argv(path), directory / f"{name}.log") as running:
+    async with process(service_argv(path), directory / f"{name}.log", variables) as running:
         for text in READY if settings.get("ami", asterisk.ami) is None else READY_WITH_QUEUES:
             await running.wait_for(text)
         yield running

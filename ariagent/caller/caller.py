@@ -28,9 +28,20 @@ from ariagent.caller.noise import Noise, NoiseMaker, active_level_dbfs, placed
 from ariagent.caller.plan import CallPlan, no_extension, unknown_words
 from ariagent.caller.recognise import Recogniser
 from ariagent.caller.recorded import recorded
-from ariagent.caller.report import After, CallReport, Digits, Entry, Failure, Interruption, Narrator, Turn, Wait
+from ariagent.caller.report import (
+    After,
+    CallReport,
+    Digits,
+    Entry,
+    Failure,
+    Interruption,
+    Narrator,
+    TalkedOver,
+    Turn,
+    Wait,
+)
 from ariagent.caller.truewords import TrueWords, true_words
-from ariagent.caller.voice import Voice, recording, tool_of
+from ariagent.caller.voice import MARGIN_MS, Voice, recording, tool_of
 from ariagent.caller.whynot import causes
 from ariagent.caller.words import has_phrase
 from ariagent.config import Settings
@@ -135,7 +146,9 @@ class _Caller:
         for index, step in enumerate(plan.script.steps):
             try:
                 match step:
-                    case do.Say() | do.Interrupt():
+                    case do.Say():
+                        self._speech[index] = await self._sentence(step)
+                    case do.Interrupt():
                         self._speech[index] = await self._words(step.text)
                     case do.Play():
                         self._speech[index] = await asyncio.to_thread(recording, step.path, fmt)
@@ -143,6 +156,15 @@ class _Caller:
                 raise ConfigurationError(f"{plan.script.place(index)}: {error}", remedy=error.remedy) from None
         if plan.script.noise is not None:
             self._line.surround(await self._noise(plan.script.noise))
+
+    async def _sentence(self, step: do.Say) -> bytes:
+        """A sentence as PCM, with its pauses."""
+        fmt = self._line.format
+        pcm = await self._words(step.text)
+        for part in step.more:
+            # The ends of spoken words are silent for a moment.
+            pcm += fmt.silence(max(0.0, 1000 * part.pause_s - 2 * MARGIN_MS)) + await self._words(part.text)
+        return pcm
 
     async def _words(self, text: str) -> bytes:
         """A sentence as PCM: as it was recorded, else spoken now."""
@@ -183,6 +205,9 @@ class _Caller:
             report.duration_s = self._now()
             for since, until in self._line.silences.waits:
                 report.waits.append(Wait(since - self._began_at, until - self._began_at))
+            for cut_in in self._line.sentences.cut_ins():
+                start_s, heard_ms = cut_in.began_at - self._began_at, 1000 * cut_in.lasted_s
+                report.talked_over.append(TalkedOver(start_s, heard_ms, cut_in.text))
             self._close_utterance(interrupted=False)
             self._say_how_it_ended()
             if report.outcome != "not_answered":
@@ -277,8 +302,8 @@ class _Caller:
         if self._leg.left.is_set() and not isinstance(step, do.HangUp | do.ExpectHangup | do.Expect):
             raise StepFailedError(self._leg.lost or "the other side had hung up")
         match step:
-            case do.Say(text=text):
-                await self._speak(self._speech[index], text)
+            case do.Say():
+                await self._speak(self._speech[index], " ... ".join(step.texts))
             case do.Play(path=path):
                 await self._speak(self._speech[index], f"({path.name})")
             case do.WaitAnswer():
@@ -307,7 +332,11 @@ class _Caller:
         self._narrate("caller", text)
         turn = Turn("caller", self._now(), self._now(), text)
         self.report.turns.append(turn)
-        await self._spoken(turn)
+        try:
+            await self._spoken(turn)
+        finally:
+            if self._line.began_at is not None and self._line.last_loud_at is not None:
+                self._line.sentences.said.append((self._line.began_at, self._line.last_loud_at, text))
 
     async def _spoken(self, turn: Turn) -> None:
         line = self._line
@@ -320,9 +349,9 @@ class _Caller:
 
     async def _wait_answer(self, step: do.WaitAnswer) -> None:
         ear = self._ear
-        spoke_at = self._line.began_at
+        spoke_at = self._line.last_loud_at
         if ear.last_loud_at is not None and spoke_at is not None and ear.last_loud_at < spoke_at:
-            self._close_utterance(interrupted=False)  # said before the caller spoke: no answer to that
+            self._close_utterance(interrupted=False)  # said before the caller had finished: no answer to that
         until = time.monotonic() + step.within_s
         while True:
             began = await self._wait(lambda now: ear.began_at, until - time.monotonic())

@@ -127,9 +127,12 @@ class Silences:
         """The call was answered: the agent is expected to speak."""
         self._since = now
 
-    def caller_heard(self, now: float) -> None:
-        """A loud frame of the caller. The silence before it was its own, unless it still waited for an answer."""
-        if self._agents_turn:
+    def caller_heard(self, now: float, *, continues: bool = False) -> None:
+        """A loud frame of the caller. The silence before it was its own, unless it still waited for an answer.
+
+        ``continues``: a sentence that has begun before, so that the silence was a pause in it.
+        """
+        if self._agents_turn and not continues:
             self._note(now)
         self._since, self._agents_turn = now, True
 
@@ -144,3 +147,49 @@ class Silences:
         since = self._since
         if not any(begins < now and since < ends for begins, ends in self.excused):
             self.waits.append((since, now))
+
+
+@dataclass(frozen=True, slots=True)
+class CutIn:
+    """The agent began to speak while the caller was inside a sentence. Times are the caller's ``now``."""
+
+    began_at: float
+    lasted_s: float
+    """Until the agent fell silent again, or the sentence was over."""
+    text: str
+    """The caller's sentence."""
+
+
+@dataclass(slots=True)
+class Sentences:
+    """The caller's sentences beside the agent's sounds. Pauses are part of a sentence."""
+
+    agent: list[float] = field(default_factory=list)
+    """The agent's loud frames, by arrival."""
+    said: list[tuple[float, float, str]] = field(default_factory=list)
+    """First and last loud frame of each sentence of the caller, and its words."""
+
+    PAUSE_S: ClassVar[float] = 0.3
+    """A shorter silence does not end a sound of the agent's."""
+
+    def cut_ins(self) -> list[CutIn]:
+        """The sounds of the agent that began inside a sentence.
+
+        A sound that began before the sentence is no cut-in: then the caller interrupts. Neither is a click.
+        """
+        found = []
+        for began, ended, frames in self._sounds():
+            for first, last, text in self.said:
+                if first < began < last and frames >= ONSET_FRAMES:
+                    found.append(CutIn(began, min(ended, last) - began, text))
+        return found
+
+    def _sounds(self) -> list[tuple[float, float, int]]:
+        """First frame, last frame and number of frames of each sound of the agent's."""
+        sounds: list[tuple[float, float, int]] = []
+        for at in self.agent:
+            if sounds and at - sounds[-1][1] <= self.PAUSE_S:
+                sounds[-1] = (sounds[-1][0], at, sounds[-1][2] + 1)
+            else:
+                sounds.append((at, at, 1))
+        return sounds

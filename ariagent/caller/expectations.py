@@ -92,6 +92,8 @@ class Expectations(Section):
     """Limit from the caller's first sound over the agent's voice to the agent's last, at every ``interrupt`` step."""
     longest_silence_s: Annotated[float, Field(gt=0, le=600)] | None = None
     """No longer silence while the caller waits for the agent; ``silence`` steps do not count."""
+    never_talked_over: bool = False
+    """The agent's voice never begins inside a sentence of the caller: a ``say`` or ``play`` step, with its pauses."""
 
     def with_patience(self, factor: float) -> Expectations:
         """The expectations with every time limit multiplied by ``factor``."""

@@ -16,7 +16,7 @@ import numpy as np
 from ariagent import privatefile
 from ariagent.audio.format import AudioFormat
 from ariagent.audiosocket.endpoint import MediaConnection
-from ariagent.caller.ears import Ear, Silences, level_dbfs
+from ariagent.caller.ears import Ear, Sentences, Silences, level_dbfs
 from ariagent.caller.noise import mixed
 
 T = TypeVar("T")
@@ -41,6 +41,7 @@ class Line:
         """Why there is nothing to hear or say any more; empty while there is."""
         self.tracks = (_Track(fmt), _Track(fmt)) if keep else None
         self.silences = Silences()
+        self.sentences = Sentences()
         self._frames: deque[bytes] = deque()
         self._background = b""
         self._background_at = 0
@@ -119,6 +120,7 @@ class Line:
     def audio_received(self, payload: bytes, now: float) -> None:
         if self.ear.heard(payload, now):
             self.silences.agent_heard(now)
+            self.sentences.agent.append(now)
         if self.tracks is not None:
             self.tracks[1].add(payload, now)
         self.wake()
@@ -127,7 +129,7 @@ class Line:
         frame = self._frames.popleft() if self._frames else None
         if frame is not None and level_dbfs(frame) >= LOUD_DBFS:
             self.last_loud_at = now
-            self.silences.caller_heard(now)
+            self.silences.caller_heard(now, continues=self.began_at is not None)
             if self.began_at is None:
                 self.began_at = now
         if self._background:

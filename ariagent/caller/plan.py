@@ -47,7 +47,8 @@ class CallPlan:
 
 def programs_needed(script: do.Script) -> list[str]:
     """The speech synthesisers for this caller's sentences without a recording. No I/O except looking for recordings."""
-    said = [step.text for step in script.steps if isinstance(step, do.Say | do.Interrupt)]
+    said = [text for step in script.steps if isinstance(step, do.Say) for text in step.texts]
+    said += [step.text for step in script.steps if isinstance(step, do.Interrupt)]
     needed = [tool_of(script.voice)] if any(recorded(script.voice, text) is None for text in said) else []
     babble = script.noise is not None and script.noise.kind == "babble"
     return list(dict.fromkeys([*needed, *(["flite"] if babble else [])]))

@@ -51,6 +51,17 @@ class Interruption:
 
 
 @dataclass(slots=True)
+class TalkedOver:
+    """The agent began to speak while the caller was inside a sentence."""
+
+    start_s: float
+    heard_ms: float
+    """Milliseconds of the agent's sound until the end of the sentence, pauses of its own included."""
+    text: str
+    """The caller's sentence."""
+
+
+@dataclass(slots=True)
 class Wait:
     """The caller waited for the agent in silence."""
 
@@ -87,6 +98,7 @@ class CallReport:
     answered_after_ms: float | None = None
     turns: list[Turn] = field(default_factory=list)
     interruptions: list[Interruption] = field(default_factory=list)
+    talked_over: list[TalkedOver] = field(default_factory=list)
     digits: list[Digits] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
     """Waits of more than a second."""

@@ -5,6 +5,7 @@
     steps:
       - wait_answer: {within: 8}        # until the agent has spoken and fallen quiet (quiet: 0.8 s by default)
       - say: What are your opening hours?
+      - say: [And on, {pause: 0.6}, "Saturday?"]  # a pause inside the sentence
       - play: question.wav              # beside this file; any mono or stereo 16-bit WAV
       - wait_answer
       - expect: {words: [monday, friday], any: true}
@@ -45,10 +46,26 @@ DEFAULT_VOICE = "kal16"
 
 
 @dataclass(frozen=True, slots=True)
+class Continued:
+    """A part of a sentence, after a pause."""
+
+    pause_s: float
+    """From the last sound of the part before to the first sound of this part."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Say:
-    """Speak a text; the step is over when its last sound was sent."""
+    """Speak a text, or a sentence with pauses in it; the step is over when its last sound was sent."""
 
     text: str
+    """The whole sentence, or its first part."""
+    more: tuple[Continued, ...] = ()
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The parts between the pauses."""
+        return (self.text, *(part.text for part in self.more))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +182,10 @@ Text = Annotated[str, Field(min_length=1, max_length=2000)]
 Seconds = Annotated[float, Field(gt=0, le=600)]
 
 
+class _Pause(Section):
+    pause: Annotated[float, Field(gt=0, le=60)]
+
+
 class _WaitAnswer(Section):
     within: Seconds = 10.0
     quiet: Seconds = 0.8
@@ -200,7 +221,7 @@ class _ExpectHangup(Section):
 class _StepKeys(Section):
     """One step of the file: exactly one of these keys."""
 
-    say: Text | None = None
+    say: tuple[Text | _Pause, ...] | None = None
     play: Text | None = None
     wait_answer: _WaitAnswer | None = None
     interrupt: _Interrupt | None = None
@@ -232,6 +253,15 @@ class _StepKeys(Section):
             raise ValueError(f'write the keys in quotes, "{value}", or YAML reads them as a number')
         return value
 
+    @field_validator("say", mode="before")
+    @classmethod
+    def _pauses_are_inside(cls, value: object) -> object:
+        if not isinstance(value, list):
+            return [value]
+        if len(value) % 2 == 0 or any(isinstance(part, str) != (index % 2 == 0) for index, part in enumerate(value)):
+            raise ValueError('write a text, a pause, a text ...: [When do you, {pause: 0.6}, "open?"]')
+        return value
+
     @field_validator("play")
     @classmethod
     def _file_exists(cls, value: str, info: ValidationInfo) -> str:
@@ -243,8 +273,10 @@ class _StepKeys(Section):
     def step(self) -> Step:
         """The step in the caller's vocabulary."""
         match self:
-            case _StepKeys(say=str(text)):
-                return Say(text)
+            case _StepKeys(say=tuple(parts)):
+                texts = [part for part in parts if isinstance(part, str)]
+                pauses_s = [part.pause for part in parts if isinstance(part, _Pause)]
+                return Say(texts[0], tuple(map(Continued, pauses_s, texts[1:])))
             case _StepKeys(play=str(path)):
                 return Play(Path(path))
             case _StepKeys(wait_answer=_WaitAnswer(within=within, quiet=quiet)):
@@ -340,7 +372,9 @@ _SECTIONS: dict[str, type[Section]] = {
 
 def _known_here(path: KeyPath) -> str:
     model: type[Section] = _ScriptFile if len(path) == 1 else _StepKeys
-    if len(path) == 2:
+    if len(path) == 5 and path[2] == "say":
+        model = _Pause
+    elif len(path) == 2:
         model = Expectations if path[0] == "expect" else _Noise
     elif path[0] == "expect":
         model = _SECTIONS.get(str(path[1]), _Nothing)

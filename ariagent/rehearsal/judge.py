@@ -56,6 +56,7 @@ def judge(expected: Expectations, report: CallReport, agent: AgentSide | None) -
         _tools(expected, agent),
         _ending(expected, report, agent),
         _times(expected, report),
+        _talked_over(expected, report),
     )
     return [failure for check in checks for failure in check]
 
@@ -153,6 +154,16 @@ def _times(expected: Expectations, report: CallReport) -> Iterator[Failure]:
                 length = silence.end_s - silence.start_s
                 cause = f"the caller waited {length:.1f} s in silence from {silence.start_s:.1f} s on, not {limit:g}"
                 yield Failure("expect.longest_silence_s", cause)
+
+
+def _talked_over(expected: Expectations, report: CallReport) -> Iterator[Failure]:
+    if not expected.never_talked_over:
+        return
+    if not any(turn.who == "caller" for turn in report.turns):
+        yield Failure("expect.never_talked_over", "the caller said nothing")
+    for found in report.talked_over:
+        over = f'the agent spoke at {found.start_s:.1f} s, for {found.heard_ms:.0f} ms, inside "{found.text}"'
+        yield Failure("expect.never_talked_over", over)
 
 
 _NO_RECORDS = "only the agent's records show this, and they hold nothing of this call: set records and state_directory"

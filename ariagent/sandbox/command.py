@@ -37,6 +37,7 @@ def sandbox(
         float,
         typer.Option(min=0, help="Milliseconds from the end of the caller's turn to the first audio of the answer."),
     ] = 250,
+    network_ms: Annotated[float, typer.Option(min=0, help="Network delay of every message, one way, in ms.")] = 0,
     generation_speed: Annotated[
         float, typer.Option(min=0, help="How many times faster than real time the sandbox sends audio; 0: all at once.")
     ] = 6.0,
@@ -121,6 +122,7 @@ def sandbox(
             port=port,
             scenario=scenario,
             think_ms=think_ms,
+            network_ms=network_ms,
             generation_speed=generation_speed,
             detector=DETECTORS[DETECTORS.index(detector)],
             recogniser=recogniser,

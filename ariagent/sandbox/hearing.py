@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ariagent.sandbox import audio as sound
 from ariagent.sandbox.audio import TICKS_PER_MS, WireFormat
 from ariagent.sandbox.items import Item, Part
@@ -19,6 +21,11 @@ MIN_COMMIT_MS = 100
 _KEEP_QUIET_MS = 1000
 _KEEP_UNJUDGED_MS = 10_000
 _KEEP_MANUAL_MS = 600_000
+TOGETHER = "+"
+"""Ends the key of a :class:`Recognise` for a sentence of several items; its beginning is the last item's id."""
+_SENTENCE_PAUSE_MS = 2000
+"""After a longer pause another sentence begins."""
+_SENTENCE_MS = 20_000
 
 
 class Hearing:
@@ -49,6 +56,8 @@ class Hearing:
         self._buffer = bytearray()
         self._buffer_tick = 0
         self._committed_tick = 0
+        self._sentence: list[Item] = []
+        """The newest spoken items, if only short pauses are between them."""
         self._item_id: str | None = None
         self._tracker: TurnTracker | None = None
         self._reduction: NoiseReduction | None = None
@@ -132,6 +141,8 @@ class Hearing:
 
     def _cut(self, start_tick: int, end_tick: int) -> bytes:
         """Take the audio of a turn out of the buffer, and forget everything before its end."""
+        if start_tick - self._committed_tick > _SENTENCE_PAUSE_MS * TICKS_PER_MS:
+            self._sentence.clear()
         first = self._byte(start_tick)
         last = self._byte(end_tick)
         data = bytes(self._buffer[first:last])
@@ -207,12 +218,24 @@ class Hearing:
         if state.options.recognises and item_id not in state.voiced_silence:
             state.heard[item_id] = None
             state.line.commands.append(Recognise(item_id, self._format.decode(data), self._format.rate_hz))
+            self._hear_together(item, previous)
         else:
             state.heard[item_id] = ""
         self._transcripts.expect(item, now)
         if state.options.detector == "reflex" and not state.options.keep_audio:
             part.audio.clear()
         return item
+
+    def _hear_together(self, item: Item, previous_id: str | None) -> None:
+        """Recognise the whole sentence, if ``item`` continues one that nobody has answered: a model hears all of it."""
+        if not self._sentence or self._sentence[-1].id != previous_id:
+            self._sentence.clear()
+        self._sentence.append(item)
+        parts = [part.content[0] for part in self._sentence]
+        if len(parts) > 1 and sum(part.audio_ms for part in parts) <= _SENTENCE_MS:
+            self._state.together[item.id] = None
+            whole = np.concatenate([part.format.decode(bytes(part.audio)) for part in parts])
+            self._state.line.commands.append(Recognise(item.id + TOGETHER, whole, self._format.rate_hz))
 
     # -- idle --
 

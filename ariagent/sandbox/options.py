@@ -25,6 +25,8 @@ class SandboxOptions:
     scenario: Path = DEFAULT_SCENARIO
     think_ms: float = 250
     """Milliseconds from the end of the caller's turn, or a response.create, to the first audio."""
+    network_ms: float = 0
+    """Milliseconds that every message is under way, in each direction; opening a connection takes a round trip more."""
     generation_speed: float = 6.0
     """How many times faster than real time audio is generated; 0 is all at once."""
     detector: DetectorName = "silero"
@@ -87,6 +89,7 @@ class SandboxOptions:
 
 _PER_SESSION = {
     "think_ms",
+    "network_ms",
     "generation_speed",
     "detector",
     "recogniser",

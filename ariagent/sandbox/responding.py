@@ -252,7 +252,7 @@ class Responding:
     def _plan(self, response: Response, items: list[Item], now: float) -> None:
         if not response.active:
             return
-        unheard = [item.id for item in items if self._state.heard.get(item.id, "") is None]
+        unheard = [item.id for item in items if not self._state.is_heard(item.id)]
         if unheard:
             self._waiting.setdefault(unheard[-1], []).append((response, items))
             self._state.line.at(now + _RECOGNISER_PATIENCE, lambda then: self._give_up(unheard[-1], then))
@@ -263,8 +263,10 @@ class Responding:
         return only_last_system(items) if self._fault("one_system") else items
 
     def _give_up(self, item_id: str, now: float) -> None:
-        if self._state.heard.get(item_id, "") is None:
-            self._state.heard[item_id] = ""
+        if not self._state.is_heard(item_id):
+            for known in (self._state.heard, self._state.together):
+                if known.get(item_id, "") is None:
+                    known[item_id] = ""
             self.recognised(item_id, now)
 
     def _steps(self, response: Response, items: list[Item]) -> Sequence[Step | Tone]:
@@ -310,6 +312,7 @@ class Responding:
         functions = [tool["name"] for tool in settings.tools if tool["type"] == "function"]
         tools = [] if settings.tool_choice == "none" else [*functions, *self._mcp.offered(settings.tools)]
         turn = sum(item.role == "user" and not item.words.startswith(PREFIX) for item in items)
+        turn -= sum(item.id in self._state.together for item in items)  # they continue the item before
         base = Situation(turn=turn, metadata=settings.metadata or {}, tools=tools)
         note: str | None = None
         for item in reversed(items):
@@ -329,7 +332,8 @@ class Responding:
                 continue
             if item.id in self._state.heard:
                 said = self._state.heard[item.id]
-                return _but(base, said=said or None, silence=not said)
+                together = self._state.together.get(item.id) or None
+                return _but(base, said=said or together, together=together, silence=not (said or together))
             is_note = item.words.startswith(PREFIX)
             if not is_note and (digits := self._state.scenario.digits_in(item.words)):
                 return _but(base, digits=digits)

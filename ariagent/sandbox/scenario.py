@@ -136,6 +136,9 @@ class Situation:
     """The model's knowledge when it must respond."""
 
     said: str | None = None
+    """The words of the caller's last item."""
+    together: str | None = None
+    """The words of the whole sentence, if the caller's last item continues one."""
     note: str | None = None
     """Text of the client's that the caller did not hear: a system message, or one that begins with ``[system]``."""
     digits: str | None = None
@@ -239,12 +242,14 @@ class Scenario:
         """The rule that applies and its steps with all placeholders filled; ``uses`` numbers the response.
 
         A note that no rule is for has an answer by its kind, or no steps if it has no kind. ``otherwise`` answers
-        callers, and system messages that are no notes of ariagent.
+        callers, and system messages that are no notes of ariagent. A whole sentence goes before its last part.
         """
-        for rule in self.rules:
-            values = rule.when.match(now)
-            if values is not None and rule.possible(now.tools):
-                return rule.name, self.fill(rule.then, now, uses, values)
+        whole = [replace(now, said=now.together)] if now.together else []
+        for heard in (*whole, now):
+            for rule in self.rules:
+                values = rule.when.match(heard)
+                if values is not None and rule.possible(now.tools):
+                    return rule.name, self.fill(rule.then, heard, uses, values)
         if now.note is not None and now.note.startswith(PREFIX):
             kind = kind_of(now.note)
             return (f"built in: {kind.name}", [Say((kind.answer,))]) if kind else ("silence", [])

@@ -23,9 +23,11 @@ from websockets.typing import Subprotocol
 
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.sandbox import recognise, speech
+from ariagent.sandbox.bill import Bill
 from ariagent.sandbox.catalogue import model_list
 from ariagent.sandbox.gatekeeper import Refusal, admit, wrong_key
 from ariagent.sandbox.line import Abort, Close, Recognise, SendEvent, Synthesize
+from ariagent.sandbox.network import Way
 from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.record import SandboxSession
 from ariagent.sandbox.scenario import Paraphrases
@@ -38,6 +40,8 @@ from ariagent.synthesis import programs
 log = logging.getLogger(__name__)
 
 PATHS = ("/v1/realtime", "/openai/v1/realtime")
+BILL = "/sandbox/bill"
+"""Not of the API: the tokens of the latest responses, as JSON, and which of their items were deleted."""
 CONVERSATIONS = "/sandbox/conversations"
 """Not of the API: what the latest responses were made from, as JSON. ``?response=ID`` or ``?session=ID`` chooses."""
 MAX_MESSAGE_BYTES = 24 * 1024 * 1024
@@ -70,6 +74,7 @@ class SandboxServer:
     ) -> None:
         self.options = options or SandboxOptions()
         self.sessions: list[SandboxSession] = []
+        self.bill = Bill()
         self._keep_sessions = keep_sessions
         self._made_from = made_from or (lambda _: None)
         self._paraphrases = Paraphrases(self.options.paraphrase)
@@ -199,6 +204,10 @@ class SandboxServer:
         if (listed := model_list(parts.path, request.headers, self.options)) is not None:
             status, body = listed
             return _respond_json(connection, status, body)
+        if parts.path == BILL:
+            if (refusal := wrong_key(request.headers, self.options)) is not None:
+                return _refused(connection, refusal)
+            return _respond_json(connection, 200, {"responses": self.bill.entries()})
         if parts.path == CONVERSATIONS:
             return self._conversations(connection, request)
         if parts.path not in PATHS:
@@ -213,11 +222,13 @@ class SandboxServer:
         if options.faults.get("hang"):
             await self._hang(connection, options.session_seconds)
             return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "the sandbox ends\n")
+        if options.network_ms:
+            await asyncio.sleep(2 * options.network_ms / 1000)
         return None
 
     def _conversations(self, connection: ServerConnection, request: Request) -> Response:
         if (refusal := wrong_key(request.headers, self.options)) is not None:
-            return _respond_json(connection, 401, {"error": {"code": refusal.code, "message": refusal.message}})
+            return _refused(connection, refusal)
         wanted = parse_qs(urlsplit(request.path).query)
         found = [
             conversation
@@ -295,7 +306,10 @@ class SandboxServer:
 
 
 class _Driver:
-    """One connection: feeds its session, sends what it says, wakes it in time."""
+    """One connection: feeds its session, sends what it says, wakes it in time.
+
+    One timer serves the session and both ways of the network.
+    """
 
     def __init__(
         self, server: SandboxServer, connection: ServerConnection, record: SandboxSession, options: SandboxOptions
@@ -311,22 +325,26 @@ class _Driver:
         self._pause_seconds = slow.number(200) / 1000 if slow else 0.0
         self._in_binary = options.faults.get("binary_frames") is not None
         self._over = False
+        self._aborted = False
+        """The session has ended; the reset of its connection may still be under way."""
         self._armed_for = 0.0
+        delay_s = options.network_ms / 1000
+        self._inward: Way[str | bytes] = Way(delay_s)
+        self._outward: Way[SendEvent | Close | Abort] = Way(delay_s)
 
     async def run(self) -> None:
         """Until the connection is gone."""
-        core = self._core
         try:
-            core.start(self._loop.time())
-            self._flush()
+            self._core.start(self._loop.time())
+            self._proceed(self._loop.time())
             async for message in self._connection:
-                if isinstance(message, str):
-                    core.receive(message, self._loop.time())
-                else:
-                    core.receive_binary()
-                self._flush()
+                self._inward.send(message, self._loop.time())
+                self._proceed(self._loop.time())
                 if self._pause_seconds:
                     await asyncio.sleep(self._pause_seconds)
+            while (due := self._inward.next_arrival()) is not None:  # sent before the client closed
+                await asyncio.sleep(due - self._loop.time())
+                self._proceed(max(due, self._loop.time()))
         except ConnectionClosed:
             pass
         finally:
@@ -338,22 +356,40 @@ class _Driver:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             self._record.note_closed(self._connection.close_code)
 
-    def _flush(self) -> None:
-        """Do what the session wants, and re-arm its timer."""
+    def _proceed(self, now: float) -> None:
+        """Let messages arrive, do what the session wants, and re-arm the timer."""
+        for message in self._inward.arrived(now):
+            if isinstance(message, str):
+                self._core.receive(message, now)
+            else:
+                self._core.receive_binary()
         for command in self._core.take():
+            if self._over or self._aborted:
+                continue
+            if isinstance(command, Synthesize):
+                self._spawn(self._synthesize(command))
+            elif isinstance(command, Recognise):
+                self._spawn(self._recognise(command))
+            else:
+                if isinstance(command, SendEvent):
+                    self._record.note_sent(command.event)
+                    self._server.bill.note_sent(self._record.id, command.event)
+                self._aborted = isinstance(command, Abort)
+                self._outward.send(command, now)
+        for command in self._outward.arrived(now):
             if self._over:
                 continue
             if isinstance(command, SendEvent):
                 self._send(command.event)
-            elif isinstance(command, Synthesize):
-                self._spawn(self._synthesize(command))
-            elif isinstance(command, Recognise):
-                self._spawn(self._recognise(command))
             elif isinstance(command, Close):
                 self._spawn(self._close(command))
             else:
                 self._abort(command)
-        deadline = self._core.next_deadline()
+        self._arm()
+
+    def _arm(self) -> None:
+        wanted = (self._core.next_deadline(), self._inward.next_arrival(), self._outward.next_arrival())
+        deadline = min((when for when in wanted if when is not None), default=None)
         if self._timer is not None:
             # Kept apart: a uvloop handle that is due at once does not say when.
             if deadline == self._armed_for:
@@ -366,15 +402,15 @@ class _Driver:
 
     def _wake(self) -> None:
         self._timer = None
-        # The loop may call a hair early; the session's clock must not be behind its own deadline.
-        self._core.tick(max(self._loop.time(), self._core.next_deadline() or 0.0))
-        self._flush()
+        # The loop may call a hair early; the clock must not be behind the deadline that the timer was armed for.
+        now = max(self._loop.time(), self._armed_for)
+        self._core.tick(now)
+        self._proceed(now)
 
     def _send(self, event: dict[str, Any]) -> None:
         # broadcast() is the library's way to send without waiting; what is not read piles up, so that is bounded here.
         message = json.dumps(event, separators=(",", ":"))
         broadcast((self._connection,), message.encode() if self._in_binary else message)
-        self._record.note_sent(event)
         if self._connection.transport.get_write_buffer_size() > MAX_BACKLOG_BYTES:
             log.warning("sandbox.client_reads_nothing", extra={"fields": {"session": self._record.id}})
             self._connection.transport.abort()
@@ -407,17 +443,21 @@ class _Driver:
     async def _synthesize(self, command: Synthesize) -> None:
         audio = await self._server.synthesize(command)
         self._core.speech_ready(command.key, audio, self._loop.time())
-        self._flush()
+        self._proceed(self._loop.time())
 
     async def _recognise(self, command: Recognise) -> None:
         words = await self._server.recognise(command)
         log.info("sandbox.heard", extra={"fields": {"session": self._record.id, "words": words}})
         self._core.recognised(command.key, words, self._loop.time())
-        self._flush()
+        self._proceed(self._loop.time())
 
     async def _close(self, command: Close) -> None:
         with suppress(ConnectionClosed):
             await self._connection.close(command.code, command.reason[:120])
+
+
+def _refused(connection: ServerConnection, refusal: Refusal) -> Response:
+    return _respond_json(connection, 401, {"error": {"code": refusal.code, "message": refusal.message}})
 
 
 def _respond_json(connection: ServerConnection, status: int, body: dict[str, Any]) -> Response:

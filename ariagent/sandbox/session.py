@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from ariagent.sandbox.accepted import Limits
 from ariagent.sandbox.faults import Fault
-from ariagent.sandbox.hearing import Hearing
+from ariagent.sandbox.hearing import TOGETHER, Hearing
 from ariagent.sandbox.ids import Ids
 from ariagent.sandbox.items import Conversation, Item, parse_item, spoken_part, truncate
 from ariagent.sandbox.line import Close, Command, Line
@@ -135,10 +135,15 @@ class Session:
 
     def recognised(self, key: str, words: str, now: float) -> None:
         """The answer to a :class:`Recognise` command."""
-        if self.state.heard.get(key, "") is None:
-            self.state.heard[key] = words
-            self._transcripts.recognised(key, now)
-            self.responding.recognised(key, now)
+        item_id = key.removesuffix(TOGETHER)
+        known = self.state.heard if item_id == key else self.state.together
+        if known.get(item_id, "") is not None:
+            return  # given up
+        known[item_id] = words
+        if known is self.state.heard:
+            self._transcripts.recognised(item_id, now)
+        if self.state.is_heard(item_id):
+            self.responding.recognised(item_id, now)
 
     def receive(self, message: str, now: float) -> None:
         """A text message of the client."""

@@ -24,6 +24,9 @@ class State:
     conversation: Conversation = field(default_factory=Conversation)
     heard: dict[str, str | None] = field(default_factory=dict)
     """The words of each spoken item; ``None`` while the recogniser works on it."""
+    together: dict[str, str | None] = field(default_factory=dict)
+    """By the last item of a sentence that pauses have cut into several items: the words of all of them, heard as one.
+    ``None`` while the recogniser works on them."""
     voice_locked: bool = False
     voiced_silence: set[str] = field(default_factory=set)
     """Items that an idle timeout committed."""
@@ -39,6 +42,10 @@ class State:
         """``session.audio.input.turn_detection``; ``None`` is manual."""
         detection: Json | None = self.input["turn_detection"]
         return detection
+
+    def is_heard(self, item_id: str) -> bool:
+        """Whether the recogniser is done with an item; true also for items that nobody spoke."""
+        return self.heard.get(item_id, "") is not None and self.together.get(item_id, "") is not None
 
     @property
     def is_transcription(self) -> bool:

@@ -5,7 +5,7 @@ import pytest
 
 from ariagent.audio import g711
 from ariagent.audio.format import SLIN8, SLIN24, AudioFormat
-from ariagent.caller.ears import Ear, Silences, level_dbfs
+from ariagent.caller.ears import CutIn, Ear, Sentences, Silences, level_dbfs
 
 FRAME_S = 0.02
 
@@ -136,3 +136,44 @@ def test_a_caller_who_is_silent_on_purpose_does_not_wait() -> None:
     silences.agent_heard(10.0)  # are you still there?
     silences.agent_heard(20.0)
     assert silences.waits == [(10.0, 20.0)]
+
+
+def test_a_pause_inside_a_sentence_is_no_wait() -> None:
+    silences = Silences()
+    silences.begin(0.0)
+    silences.agent_heard(0.1)
+    silences.caller_heard(3.0)
+    silences.caller_heard(5.0, continues=True)
+    silences.agent_heard(7.0)
+    assert silences.waits == [(5.0, 7.0)]
+
+
+def heard(*sounds: tuple[float, float]) -> list[float]:
+    """Loud frames of the agent from one time to another."""
+    return [at for first, last in sounds for at in np.arange(first, last, FRAME_S).tolist()]
+
+
+def test_an_agent_that_begins_in_a_pause_of_the_caller_cuts_in() -> None:
+    sentences = Sentences(heard((1.0, 2.0), (4.0, 4.4), (4.6, 5.0)), [(3.0, 6.0, "When ... do you open?")])
+    [found] = sentences.cut_ins()
+    assert found == CutIn(pytest.approx(4.0), pytest.approx(0.98, abs=0.021), "When ... do you open?")
+
+
+def test_a_cut_in_is_counted_until_the_sentence_is_over() -> None:
+    [found] = Sentences(heard((5.5, 9.0)), [(3.0, 6.0, "")]).cut_ins()
+    assert found.lasted_s == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "sounds",
+    [
+        [(1.0, 2.9)],  # before the sentence
+        [(6.02, 8.0)],  # its answer
+        [(1.0, 3.5)],  # the caller interrupts
+        [(1.0, 2.9), (3.1, 3.5)],  # the same, in a pause between two words of the agent
+        [(4.0, 4.03)],  # a click
+    ],
+    ids=str,
+)
+def test_no_other_sound_is_a_cut_in(sounds: list[tuple[float, float]]) -> None:
+    assert Sentences(heard(*sounds), [(3.0, 6.0, "")]).cut_ins() == []

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ariagent.caller import script as do
+from ariagent.caller.plan import programs_needed
 from ariagent.caller.script import DEFAULT_SCRIPT, load_script, parse_script
 from ariagent.errors import ConfigurationError
 from lab.demo import SCRIPT
@@ -46,6 +47,22 @@ steps:
     )
 
 
+def test_a_sentence_may_have_pauses() -> None:
+    script = parse_script("steps:\n  - say: [When, {pause: 0.6}, do you, {pause: 1}, open]\n", SOURCE)
+    (step,) = script.steps
+    assert step == do.Say("When", (do.Continued(0.6, "do you"), do.Continued(1.0, "open")))
+    assert step.texts == ("When", "do you", "open")
+    assert programs_needed(script) == ["flite"]
+
+
+def test_a_pause_between_recorded_parts_needs_no_synthesiser() -> None:
+    script = parse_script("steps:\n  - say: [Where are you, {pause: 1}, now]\n", SOURCE)
+    texts = [step.text for step in load_script().steps if isinstance(step, do.Say)]
+    parts = do.Say(texts[0], (do.Continued(1.0, texts[1]),))
+    assert programs_needed(do.Script((parts,))) == []
+    assert programs_needed(script) == ["flite"]
+
+
 @pytest.mark.parametrize("path", [DEFAULT_SCRIPT, SCRIPT], ids=lambda path: path.stem)
 def test_shipped_scripts_are_right(path: Path) -> None:
     assert load_script(path).steps
@@ -80,6 +97,12 @@ def test_place_names_file_line_step_and_kind() -> None:
         ("steps:\n  - expect: {any: true}", "talk.yaml:2: steps[0].expect.words: is missing"),
         ("steps:\n  - expect: {words: ['?']}", "talk.yaml:2: steps[0].expect.words: '?' is no word"),
         ("steps:\n  - say: a\n    say: b", "talk.yaml:3: steps[0].say: this key is given twice"),
+        ("steps:\n  - say: [a, {pause: 1}]", "talk.yaml:2: steps[0].say: write a text, a pause, a text"),
+        ("steps:\n  - say: [{pause: 1}, a]", "talk.yaml:2: steps[0].say: write a text, a pause, a text"),
+        ("steps:\n  - say: [a, b, c]", "talk.yaml:2: steps[0].say: write a text, a pause, a text"),
+        ("steps:\n  - say: []", "talk.yaml:2: steps[0].say: write a text, a pause, a text"),
+        ("steps:\n  - say: [a, {pause: 0}, b]", "talk.yaml:2: steps[0].say[1].pause: "),
+        ("steps:\n  - say: [a, {pase: 1}, b]", "steps[0].say[1].pase: unknown key (known here: pause)"),
         ("steps: [", "talk.yaml:1: the [ in this line is not closed"),
     ],
 )

@@ -116,10 +116,24 @@ expect:
 """
 
 
+CUT_INTO = """
+title: Pauses for too long
+steps:
+  - wait_answer
+  - say: [What are, {pause: 1.5}, "your opening hours?"]
+  - wait_answer
+  - hangup
+expect:
+  said: [{any: [nine to one], after: 2}]
+  never_talked_over: true
+"""
+
+
 async def test_what_is_not_met_fails_the_rehearsal(asterisk: AsteriskInstance, tmp_path: Path) -> None:
     suite = tmp_path / "suite"
     suite.mkdir()
     (suite / "wrong.yaml").write_text(WRONG)
+    (suite / "pauses.yaml").write_text(CUT_INTO)
     (suite / "nobody.yaml").write_text("extension: '7999'\nsteps: [wait_answer]\n")
     async with running(asterisk, tmp_path, "front_desk") as (options, _):
         words: tuple[str | Path, ...] = (
@@ -134,9 +148,15 @@ async def test_what_is_not_met_fails_the_rehearsal(asterisk: AsteriskInstance, t
         code, out, _ = await rehearse(*words)
     assert code == 1
     document = json.loads(out)
-    assert (document["suite"], document["passed"], document["failed"]) == ("suite", 0, 2)
-    nobody, wrong = document["rehearsals"]
+    assert (document["suite"], document["passed"], document["failed"]) == ("suite", 0, 3)
+    nobody, pauses, wrong = document["rehearsals"]
     assert "has no extension 7999 in context" in nobody["failures"][0]["cause"]
+    # The model heard the whole sentence; so the second answer, which the caller heard too, is the right one.
+    [cut_into] = pauses["failures"]
+    assert cut_into["step"] == "expect.never_talked_over"
+    assert cut_into["cause"].endswith('inside "What are ... your opening hours?"')
+    [over] = pauses["call"]["talked_over"]
+    assert over["heard_ms"] >= 200
     steps = [failure["step"] for failure in wrong["failures"]]
     assert steps == [
         "expect.said[0]",
@@ -148,4 +168,4 @@ async def test_what_is_not_met_fails_the_rehearsal(asterisk: AsteriskInstance, t
     assert any("forty Mill Street" in line for line in wrong["conversation"])
     assert (tmp_path / "kept" / "wrong" / "call.wav").exists()
     cases = ElementTree.parse(tmp_path / "junit.xml").getroot().findall(".//testcase")
-    assert [case.find("failure") is not None for case in cases] == [True, True]
+    assert [case.find("failure") is not None for case in cases] == [True, True, True]

@@ -183,6 +183,9 @@ def test_what_the_service_says_of_its_answers_is_read_from_its_log() -> None:
         "service_ms": 0.1,
     }
     assert benchanswers.parts_ms("") == {}
+    held = new.replace("\n", " held_ms=40\n", 2)
+    assert benchanswers.parts_ms(held)["held_ms"] == 40
+    assert benchanswers.parts_ms(new.replace("\n", " held_ms=40\n", 1))["held_ms"] == 0
 
 
 def test_the_recordings_are_there_and_the_model_knows_their_words() -> None:

@@ -29,7 +29,15 @@ def test_a_row_is_kept_up_to_its_budget() -> None:
 
 @pytest.mark.parametrize(
     ("unit", "old", "noise"),
-    [("ms", 4.0, 2.0), ("ms", 100.0, 15.0), ("s", 2.0, 0.3), ("x", 0.8, 0.08), ("x", 0.1, 0.05), ("MB", 0.2, 0.1)],
+    [
+        ("ms", 4.0, 2.0),
+        ("ms", 100.0, 15.0),
+        ("s", 2.0, 0.3),
+        ("x", 0.8, 0.08),
+        ("x", 0.1, 0.05),
+        ("MB", 0.2, 0.1),
+        ("%", 10.0, 2.0),
+    ],
 )
 def test_a_figure_is_worse_beyond_the_noise_of_its_unit(unit: str, old: float, noise: float) -> None:
     row = Row("one", old, 1000, unit)

@@ -127,6 +127,22 @@ async def test_recording_has_both_sides(connected: tuple[Line, Peer], tmp_path: 
     assert np.count_nonzero(both[:, 1]) > 4 * SLIN24.frame_samples
 
 
+async def test_the_agent_is_heard_beside_the_callers_sentences(connected: tuple[Line, Peer]) -> None:
+    line, peer = connected
+    pause = bytes(40 * FRAME_BYTES)
+    line.say(loud(5) + pause + loud(5))
+    began = await line.until(lambda now: line.began_at, time.monotonic() + LIMIT_S)
+    peer.send(loud(10))
+    await line.until(lambda now: True if not line.talking else None, time.monotonic() + LIMIT_S)
+    assert began is not None
+    assert line.last_loud_at is not None
+    line.sentences.said.append((began, line.last_loud_at, "two words"))
+    [cut_in] = line.sentences.cut_ins()
+    assert began < cut_in.began_at < line.last_loud_at
+    # The pause of 0.8 s was the caller's own, also if it were longer.
+    assert line.silences.waits == []
+
+
 # -- the account ----------------------------------------------------------------------------------
 
 

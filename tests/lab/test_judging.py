@@ -10,8 +10,9 @@ import pytest
 
 from ariagent.synthesis.sources import candidates, system_sources
 from ariagent.turns import modelfile
-from lab.judging import RATE_HZ, Samples, main, pause, prompts, row
+from lab.judging import Judgements, curve, main, prompts, row
 from lab.packages import default_lab_dir
+from lab.sentences import RATE_HZ, Samples, pause
 
 
 def sound(*parts_s: float) -> Samples:
@@ -54,7 +55,24 @@ class Level:
 
 def test_a_row_has_the_shares_above_each_threshold() -> None:
     speech = [sound(1.2, 0.1, 1.2), sound(0.8, 0.1, 0.8)]
-    assert row("xx", Level(), speech) == "| xx, 2 prompts | 0.50 / 0.00 | 0.50 / 0.00 | 0.00 / 0.00 |"
+    assert (
+        row("xx", Judgements.of(Level(), speech, [each[: pause(each)] for each in speech]))
+        == "| xx, 2 prompts | 0.50 / 0.00 | 0.50 / 0.00 | 0.00 / 0.00 |"
+    )
+
+
+def test_a_curve_has_the_cut_ins_that_thresholds_and_hold_times_lead_to() -> None:
+    whole, cut = np.array([0.95, 0.9, 0.85, 0.8, 0.2]), np.array([0.75, 0.1, 0.1, 0.1, 0.1])
+    found = Judgements(whole, cut)
+    # Pauses of 500 to 700 ms are cut into if the judge is wrong; those of 800 to 1500 ms always.
+    assert found.cut_ins(0.7, 800) == pytest.approx(3 * 0.2 + 3)
+    assert found.cut_ins(0.7, 1600) == pytest.approx(6 * 0.2)
+    assert found.cut_ins(0.78, 1200) == pytest.approx(1)
+    *table, verdict = curve("xx", found)
+    assert "| 0.7 | 0.80 | 0.20 | 3.6 | 2.8 | 2.0 | 1.2 |" in table
+    assert "0.7 with 1000 ms" in verdict
+    assert "0.8 with" not in verdict  # too few whole turns are answered at once
+    assert curve("xx", Judgements(cut, cut))[-1].endswith("no threshold and hold time keep both")
 
 
 can_fetch = pytest.mark.skipif(

@@ -49,11 +49,13 @@ def test_a_suite_has_five_callers_and_each_expects_something(template: Path) -> 
 
 def test_together_they_have_every_kind_of_caller() -> None:
     scripts = {Path(script.source).stem: script for template in TEMPLATES for script in suite(template)}
-    kinds = {"normal", "rude", "silent", "confused", "spanish", "noisy", "interrupting", "manipulative"}
+    kinds = {"normal", "rude", "silent", "confused", "spanish", "noisy", "interrupting", "manipulative", "pausing"}
     assert kinds <= set(scripts)
     assert scripts["spanish"].voice.startswith("es")
     assert scripts["noisy"].noise is not None
     assert any(isinstance(step, do.Interrupt) for step in scripts["interrupting"].steps)
+    assert any(isinstance(step, do.Say) and step.more for step in scripts["pausing"].steps)
+    assert scripts["pausing"].expected.never_talked_over
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)

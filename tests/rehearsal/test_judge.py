@@ -7,7 +7,7 @@ import pytest
 
 from ariagent.caller import script as do
 from ariagent.caller.expectations import Expectations
-from ariagent.caller.report import CallReport, Interruption, Turn, Wait
+from ariagent.caller.report import CallReport, Interruption, TalkedOver, Turn, Wait
 from ariagent.caller.script import parse_script, with_patience
 from ariagent.errors import ConfigurationError
 from ariagent.rehearsal.judge import AgentSide, Remark, ToolCall, judge
@@ -49,6 +49,7 @@ def failures(expected: dict[str, Any], agent: AgentSide | None = AGENT, **change
         {"never_called": ["end_call"]},
         {"ended_by": "agent", "reason": "end_call"},
         {"reason": "/^end/"},
+        {"never_talked_over": True},
         {"answer_within_ms": 901, "opening_within_ms": 81, "longest_silence_s": 2},
     ],
     ids=str,
@@ -98,6 +99,18 @@ def test_an_agent_that_stops_late_and_keeps_waiting() -> None:
         "expect.interrupted_within_ms: the agent stopped after 600 ms, not 500",
         "expect.longest_silence_s: the caller waited 5.5 s in silence from 4.0 s on, not 5",
     ]
+
+
+def test_an_agent_that_talks_over_the_caller() -> None:
+    over: dict[str, Any] = {"talked_over": [TalkedOver(3.5, 240.0, "I need ... a table.")]}
+    assert failures({"never_talked_over": True}, **over) == [
+        'expect.never_talked_over: the agent spoke at 3.5 s, for 240 ms, inside "I need ... a table."'
+    ]
+    assert failures({"never_talked_over": False}, **over) == []
+
+
+def test_a_caller_who_says_nothing_cannot_be_talked_over() -> None:
+    assert failures({"never_talked_over": True}, turns=[]) == ["expect.never_talked_over: the caller said nothing"]
 
 
 def test_an_agent_that_waits_for_the_caller_did_not_speak_first() -> None:
