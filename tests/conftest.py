@@ -251,7 +251,7 @@ class AriServer:
             case ("DELETE", "channels", str(channel)) | ("POST", "channels", str(channel), "continue"):
                 del self.channels[channel]
             case "GET", "bridges":
-                used = dict.fromkeys(self.bridges, "ariagent ariagent")
+                used = dict.fromkeys(self.bridges, "ariagent/ariagent")
                 return web.json_response([{"id": id_, "name": n} for id_, n in (used | self.empty_bridges).items()])
             case "DELETE", "bridges", str(bridge) if bridge in self.empty_bridges:
                 del self.empty_bridges[bridge]

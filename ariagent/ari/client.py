@@ -412,7 +412,7 @@ class AriClient:
 
     @property
     def _bridge_name(self) -> str:
-        return f"ariagent {self.settings.app}"
+        return f"ariagent/{self.settings.app}"
 
     async def add_to_bridge(self, bridge_id: str, *channel_ids: str) -> None:
         await self._call("bridges", "addChannel", bridgeId=bridge_id, channel=",".join(channel_ids))

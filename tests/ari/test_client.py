@@ -208,10 +208,10 @@ class TestRequests:
         await client.add_to_bridge("b2", "17.1", "m-1")
         await client.destroy_bridge("b2")
         assert ari_server.requests == ["POST /bridges/b2", "POST /bridges/b2/addChannel", "DELETE /bridges/b2"]
-        assert ari_server.queries == [{"type": "mixing", "name": "ariagent ariagent"}, {"channel": "17.1,m-1"}, {}]
+        assert ari_server.queries == [{"type": "mixing", "name": "ariagent/ariagent"}, {"channel": "17.1,m-1"}, {}]
 
     async def test_the_bridges_it_has_made(self, client: AriClient, ari_server: Any) -> None:
-        ari_server.empty_bridges |= {"e": "ariagent ariagent", "another's": "ariagent other", "a site's": ""}
+        ari_server.empty_bridges |= {"e": "ariagent/ariagent", "another's": "ariagent/other", "a site's": ""}
         assert await client.bridges_made() == ["b", "e"]
         ari_server.answers["GET /bridges"] = (200, {"message": "no list"})
         with pytest.raises(AriError, match="no list of bridges"):

@@ -290,11 +290,11 @@ class TestCatchUp:
         server.channels |= {"left-1": "PJSIP/a", "left-2": "Local/03@ariagent-seat-1;2", "m": "AudioSocket/1"}
         server.bridges += ["old-1", "old-2"]
         # It died before there was a channel in the bridge.
-        server.empty_bridges |= {"old-3": "ariagent ariagent", "another's": "ariagent other"}
+        server.empty_bridges |= {"old-3": "ariagent/ariagent", "another's": "ariagent/other"}
         await desk.registry.catch_up()
         assert server.channels == {}
         assert server.bridges == []
-        assert server.empty_bridges == {"another's": "ariagent other"}
+        assert server.empty_bridges == {"another's": "ariagent/other"}
         assert desk.result("left-1") == desk.result("left-2") == "error"
         assert server.asked("DELETE /channels/m")
 

@@ -5,6 +5,7 @@ import dataclasses
 import logging
 import os
 import re
+import time
 import signal
 from collections import Counter
 from collections.abc import Callable
@@ -311,9 +312,10 @@ async def test_an_attended_transfer_is_told(asterisk: AsteriskInstance, sandbox:
     second = await agent.dial("7000")
     await second.answered(LIMIT_S)
     # Caller and agent, agent and seat, seat and audio: what is transferred before names no target.
-    async with asyncio.timeout(LIMIT_S):
-        while len(re.findall(r"^\S+ +\S+ +2 ", await asterisk.cli("bridge show all"), re.MULTILINE)) < 3:
-            await asyncio.sleep(0.05)
+    deadline = time.monotonic() + LIMIT_S
+    while len(re.findall(r"^\S+ +\S+ +2 ", shown := await asterisk.cli("bridge show all"), re.MULTILINE)) < 3:
+        assert time.monotonic() < deadline, shown + await asterisk.cli("core show channels concise")
+        await asyncio.sleep(0.05)
     assert await answering.refer_attended(second) == 200
     await until(lambda: heard, "AttendedTransfer")
     assert heard[0].result == "Success"
