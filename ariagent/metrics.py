@@ -119,7 +119,7 @@ class Metrics:
         )
         self.response_part = Histogram(
             "ariagent_response_part_seconds",
-            "Parts of ariagent_response_seconds: detection (turn detection), model (with tools), held, service (ariagent)",
+            "Parts of ariagent_response_seconds: detection (of the turn), model (with tools), held, service (ariagent)",
             ["part"],
             buckets=(*SHORT_BUCKETS, *RESPONSE_BUCKETS[2:]),
             registry=registry,

@@ -58,6 +58,7 @@ SHOWN = frozenset(
             "queue_call",
             "queues",
             "reason",
+            "response",
             "result",
             "seat",
             "seen",

@@ -5,8 +5,8 @@ import dataclasses
 import logging
 import os
 import re
-import time
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
