@@ -24,9 +24,17 @@ class Complete:
         return 1.0
 
 
+class Incomplete:
+    """A judge that takes no turn for complete. The real one knows nothing about tones."""
+
+    def judge(self, pcm: bytes, rate_hz: int) -> float:
+        return 0.0
+
+
 async def test_a_caller_who_pauses_is_not_talked_over_and_has_said_one_thing(
-    sandbox: Any, service: Any, dial: Any, sound: Any, log: Any
+    sandbox: Any, service: Any, dial: Any, sound: Any, log: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("ariagent.service.service.TurnJudge", partial(TurnJudge, lambda path: Incomplete()))
     model = await sandbox(think_ms=100)
     running = await service(model, agent=FAST)
     call, hearing = await dial("7000")
