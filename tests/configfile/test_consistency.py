@@ -288,7 +288,7 @@ class TestHours:
                 "turn is over",
             ),
             (
-                "agents: {a: {turns: fast, fast_turns: {early_silence_ms: 800}}}",
+                "agents: {a: {turns: fast, fast_turns: {early_silence_ms: 800, hold_ms: 800}}}",
                 "1: agents.a.fast_turns: hold_ms must be more than early_silence_ms (800): both begin at the end of "
                 "speech",
             ),
