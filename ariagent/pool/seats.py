@@ -358,11 +358,6 @@ class Seats:
         changes = ((key, self._change(key, seat, now)) for key, seat in self._seats.items())
         return [SetPause(*key, *change) for key, change in changes if change is not None]
 
-    def due(self, now: float) -> bool:
-        """Whether ``commands`` would return something now."""
-        deadline = self.next_deadline()
-        return deadline is not None and deadline <= now
-
     def applied(self, command: SetPause) -> None:
         """Asterisk has carried out the command. Its event follows a moment later."""
         key = command.interface, command.queue
