@@ -102,7 +102,7 @@ class Announcements:
     def tried(self, played: bool | None) -> None:
         """Asterisk was asked to play one (None: it could not be asked). Logged where that is news."""
         if played is False:
-            self._fail_those_who_left(self._proved_at)
+            self._fail_those_who_left()
         if played is not None:
             self._proved_at = time.monotonic()
         if played is None or played == self._playable:
@@ -132,10 +132,10 @@ class Announcements:
         call.tell(AnnouncementFailed(str(self.directory)))
         self.on_failed()
 
-    def _fail_those_who_left(self, since: float) -> None:
-        """Asterisk could play nothing from then on. A queue tells nobody that it did not play a summary."""
+    def _fail_those_who_left(self) -> None:
+        """Asterisk could play nothing since it was asked. A queue tells nobody that it did not play a summary."""
         for call_id, (call, left) in list(self._transferred.items()):
-            if left >= since:
+            if left >= self._proved_at:
                 del self._transferred[call_id]
                 self.failed(call)
 

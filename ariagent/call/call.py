@@ -637,7 +637,7 @@ class Call:
         """Have the judge hear the caller's turn so far."""
         self._stop_judging()
         if self._recent is not None:
-            n_bytes = min(self.context.format.n_bytes(wanted.speech_ms), self.context.format.n_bytes(1000 * JUDGED_S))
+            n_bytes = self.context.format.n_bytes(min(wanted.speech_ms, 1000 * JUDGED_S))
             self._judging = self._spawn(self._judged(wanted, b"".join(self._recent)[-n_bytes:]))
 
     async def _judged(self, wanted: fx.JudgeTurn, pcm: bytes) -> None:

@@ -407,7 +407,7 @@ class Conversation:
         return [*self._cut_off(now, by_server=True), *self._began(event.audio_start_ms)]
 
     def _sound_continues(self, now: float) -> bool:
-        """Whether a sound that begins now is more of the one that is being judged: the server ends turns early."""
+        """True if a sound that begins now belongs to the sound that is being judged: the server ends turns early."""
         detector = self._detector
         ended = None if detector is None or not self.hold.early else detector.ended
         return ended is not None and now - ended[0] < SAME_SOUND_S

@@ -376,7 +376,7 @@ class Service:
             overloaded=lambda: self.lag.overloaded,
             audio_health=self.audio,
             ami=self.ami,
-            turn_judge=await asyncio.to_thread(self.turn_judge.of, settings),
+            turn_judge=await self.turn_judge.of(settings),
             transferred_call=lambda call_id: transferred_call(self.settings, call_id),
             queue_view=pool.view if pool is not None else lambda name: None,
             has_queue=pool.has_queue if pool is not None else lambda name: None,
@@ -524,7 +524,7 @@ class Service:
                 remedy = "Restart the service (`ariagent drain`), or undo the change"
                 raise ConfigurationError(f"a change of {', '.join(fixed)} needs a restart", remedy=remedy)
             toolbox = Toolbox(settings, on_call=self.metrics.tool_called)
-            judge = await asyncio.to_thread(self.turn_judge.of, settings)
+            judge = await self.turn_judge.of(settings)
         except ConfigurationError as error:
             log.error("settings.refused", extra={"fields": {"cause": error.line}})
             return

@@ -1,5 +1,6 @@
 """The end-of-turn judge of the service: loaded when an agent needs it, and kept until the service ends."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,14 +21,14 @@ class TurnJudge:
         self._open_judge = open_judge
         self._worker: JudgeWorker | None = None
 
-    def of(self, settings: Settings) -> JudgeWorker | None:
+    async def of(self, settings: Settings) -> JudgeWorker | None:
         """The judge for these settings. None: no agent has ``turns: fast``, or the judge is not installed, which is
-        logged. Loads the model, which takes a moment."""
+        logged. Loads the model in a thread, as that takes a moment."""
         if not any(agent.turns == "fast" for agent in settings.agents.values()):
             return None
         if self._worker is None:
             try:
-                judge = self._open_judge(modelfile.folder() / modelfile.MODEL.name)
+                judge = await asyncio.to_thread(self._open_judge, modelfile.folder() / modelfile.MODEL.name)
             except ConfigurationError as error:
                 log.warning("turn.no_judge", extra={"fields": {"cause": error.line}})
                 return None

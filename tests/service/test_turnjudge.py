@@ -47,27 +47,27 @@ def judge(opened: Opened) -> Iterator[TurnJudge]:
     made.close()
 
 
-def test_without_fast_turns_it_is_not_loaded(judge: TurnJudge, opened: Opened) -> None:
-    assert judge.of(Settings()) is None
+async def test_without_fast_turns_it_is_not_loaded(judge: TurnJudge, opened: Opened) -> None:
+    assert await judge.of(Settings()) is None
     assert (opened.paths, judge.counts) == ([], {})
 
 
 async def test_with_fast_turns_it_is_loaded_once(judge: TurnJudge, opened: Opened) -> None:
-    worker = judge.of(FAST)
+    worker = await judge.of(FAST)
     assert worker is not None
-    assert judge.of(FAST) is worker
+    assert await judge.of(FAST) is worker
     assert [path.name for path in opened.paths] == ["smart-turn-v3.2-cpu.onnx"]
     assert await worker.judge(bytes(320), 8000, 10.0) == 1.0
     assert judge.counts == {"judged": 1}
 
 
-def test_a_judge_that_is_not_installed_is_logged_and_looked_for_again(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_judge_that_is_not_installed_is_logged_and_looked_for_again(caplog: pytest.LogCaptureFixture) -> None:
     opened = Opened(ConfigurationError("no model", remedy="Fetch it"))
     judge = TurnJudge(opened)
-    assert judge.of(FAST) is None
+    assert await judge.of(FAST) is None
     [record] = caplog.records
     assert (record.levelno, record.getMessage()) == (logging.WARNING, "turn.no_judge")
     assert "no model" in vars(record)["fields"]["cause"]
     opened.error = None
-    assert judge.of(FAST) is not None
+    assert await judge.of(FAST) is not None
     judge.close()
