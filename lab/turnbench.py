@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from ariagent.config import AgentSettings
 from ariagent.errors import AriagentError
 from ariagent.turns import modelfile
 from ariagent.turns.judge import Judging
@@ -52,18 +51,10 @@ ONSET_S = 0.1
 SECOND_S = 2.5
 """After a cut-in, the answer to the whole sentence is waited for so long."""
 SERVER_SILENCE_MS = 500
+SERVER_TURNS: dict[str, Any] = {"turns": "server"}
+"""Settings of an agent whose model's server ends the turns."""
 AGENT: dict[str, Any] = {"opening": OPENING, "transcription": None, "silence": None, "machines": "ignore"}
 """Without transcripts: nobody recognises the words, and turns without words would count as background."""
-
-
-def has_fast_turns() -> bool:
-    """Whether this version of ariagent has the setting ``turns``."""
-    return "turns" in AgentSettings.model_fields
-
-
-def server_turns() -> dict[str, Any]:
-    """Settings of an agent whose model's server ends the turns."""
-    return {"turns": "server"} if has_fast_turns() else {}
 
 
 def fast_turns(early_silence_ms: int) -> dict[str, Any]:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ariagent.config import AgentSettings
 from ariagent.turns import modelfile
 from ariagent.turns.judge import Judge
 from lab import turnbench
 from lab.packages import default_lab_dir, ensure_judge, ensure_package
 from lab.sentences import Paused, Sentence, sentences
-from lab.turnbench import SERVER_SILENCE_MS, THINK_MS, Seen, fast_turns, has_fast_turns, opened, planned, server_turns
+from lab.turnbench import SERVER_SILENCE_MS, SERVER_TURNS, THINK_MS, Seen, fast_turns, opened, planned
 
 if TYPE_CHECKING:
     from lab.benchparts import Bench
@@ -52,16 +53,13 @@ async def turns(bench: "Bench") -> None:
     speech = sentences(root)
     plain, shorter = planned(speech, (0,), PLAIN), planned(speech, (0,), EACH)
     paused = planned(speech, PAUSES_MS, EACH)
-    server = await _measured(bench, "server", server_turns(), plain, paused)
-    far = await _measured(bench, "server", server_turns(), shorter, network_ms=NETWORK_MS)
+    server = await _measured(bench, "server", SERVER_TURNS, plain, paused)
+    far = await _measured(bench, "server", SERVER_TURNS, shorter, network_ms=NETWORK_MS)
     _note_server(bench, server, far)
     if not has_judge:
         bench.skip("the rows of `turns: fast` and of the judge", "the judge's model could not be fetched")
         return
-    if has_fast_turns():
-        await _fast(bench, server, plain, shorter, paused)
-    else:
-        bench.skip("the rows of `turns: fast`", "this version has no setting agents.NAME.turns")
+    await _fast(bench, server, plain, shorter, paused)
     await _judge(bench, modelfile.in_lab(lab_dir), speech)
 
 
@@ -118,10 +116,7 @@ async def _measured(
 
 def _hold_ms() -> float:
     """The hold time of the measured language, as the settings have it by default."""
-    from ariagent.config import AgentSettings
-
-    hold: Any = getattr(AgentSettings(), "hold_in", None)
-    return float(hold(LANGUAGE).hold_ms) if hold is not None else 0.0
+    return float(AgentSettings().hold_in(LANGUAGE).hold_ms)
 
 
 def _note_server(bench: "Bench", near: list[Seen], far: list[Seen]) -> None:

