@@ -1,11 +1,12 @@
 """A reader's browser fetches nothing from another server when it shows the documentation site (``make site``)."""
 
-import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.loading import loaded
 
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / ".ci" / "site"
@@ -14,12 +15,7 @@ SITE = ROOT / ".ci" / "site"
 @pytest.fixture(scope="module")
 def fetches() -> ModuleType:
     """The hook, which is no module of a package."""
-    spec = importlib.util.spec_from_file_location("fetches", SITE / "fetches.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("fetches", SITE / "fetches.py")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The fixtures of the integration tests, which these are too, and services as processes of their own."""
 
-import importlib.util
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,15 +9,10 @@ import pytest
 
 from lab import environment as lab
 from lab.conf import SEATS
+from tests.loading import loaded
 
 _PATH = Path(__file__).parents[1] / "integration" / "conftest.py"
-_spec = importlib.util.spec_from_file_location("integration_fixtures", _PATH)
-assert _spec is not None
-assert _spec.loader is not None
-_module = importlib.util.module_from_spec(_spec)
-# Their dataclasses look for their own module.
-__import__("sys").modules[_spec.name] = _module
-_spec.loader.exec_module(_module)
+_module = loaded("integration_fixtures", _PATH)
 _fixture = type(_module.bed)
 globals().update({name: found for name, found in vars(_module).items() if isinstance(found, _fixture)})
 

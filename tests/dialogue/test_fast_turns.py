@@ -32,6 +32,10 @@ class FastCall(Call):
     def pauses(self, item_id: str = "u1", words: str | None = None, seconds: float = 1.0) -> None:
         """The caller speaks, and the server ends a turn."""
         self.begins_to_speak(item_id)
+        self.goes_on(item_id, words, seconds)
+
+    def goes_on(self, item_id: str, words: str | None = None, seconds: float = 0.3) -> None:
+        """The caller, who has begun to speak, speaks on, and the server ends a turn."""
         self.lasts(seconds, LOUD)
         self.lasts(0.2)
         self.falls_silent(item_id, words)
@@ -275,16 +279,12 @@ class TestTheCallerGoesOn:
         call.begins_to_speak("u2")
         call.starts()
         call.sounds(100, "a1")
-        call.lasts(0.3, LOUD)
-        call.lasts(0.2)
-        call.falls_silent("u2", "a pizza.")
+        call.goes_on("u2", "a pizza.")
         call.told()
         call.ends("a1", status="cancelled")
         call.begins_to_speak("u3")
         assert call.kinds() == [], "it was cancelled once"
-        call.lasts(0.3, LOUD)
-        call.lasts(0.2)
-        call.falls_silent("u3", "with cheese.")
+        call.goes_on("u3", "with cheese.")
         self.one_turn(call, "I would like a pizza. with cheese.")
 
     def test_it_may_begin_before_the_next_part_is_an_item(self, call: FastCall) -> None:
@@ -313,9 +313,7 @@ class TestTheCallerGoesOn:
         call.sounds(200, "a1")
         call.ends("a1", status="cancelled")
         assert call.heard_of(0.3) == 0
-        call.lasts(0.3, LOUD)
-        call.lasts(0.2)
-        call.falls_silent("u2", "a pizza.")
+        call.goes_on("u2", "a pizza.")
         self.one_turn(call, "I would like a pizza.")
 
     def test_any_number_of_pauses(self, call: FastCall) -> None:
@@ -347,9 +345,7 @@ class TestTheCallerGoesOn:
         assert call.told() == []
         call.ends("a1", status="cancelled")
         assert call.kinds() == ["delete"]
-        call.lasts(0.3, LOUD)
-        call.lasts(0.2)
-        call.falls_silent("u2", "a pizza.")
+        call.goes_on("u2", "a pizza.")
         self.one_turn(call, "I would like a pizza.")
 
     def test_answers_that_ariagent_asks_for_are_thrown_away_too(self) -> None:
@@ -361,18 +357,14 @@ class TestTheCallerGoesOn:
         assert [message["response_id"] for message in call.told()] == [response_id]
         call.sounds(100, "a1")
         call.ends("a1", status="cancelled")
-        call.lasts(0.3, LOUD)
-        call.lasts(0.2)
-        call.falls_silent("u2", "a pizza.")
+        call.goes_on("u2", "a pizza.")
         assert call.kinds() == ["create"]
         self.one_turn(call, "I would like a pizza.")
 
     def test_words_that_come_late_are_in_the_same_turn(self, call: FastCall) -> None:
         call.pauses("u1")
         call.begins_to_speak("u2")
-        call.lasts(0.3, LOUD)
-        call.lasts(0.2)
-        call.falls_silent("u2", "a pizza.")
+        call.goes_on("u2", "a pizza.")
         call.answers(200, "a9", "The answer.")
         call.judged(1.0)
         kind = "conversation.item.input_audio_transcription.completed"
@@ -404,9 +396,7 @@ class TestTheCallerGoesOn:
         call.lasts(0.5)
         assert [frame for frame in call.lasts(0.18, LOUD) if frame] == []
         call.begins_to_speak("u2")
-        call.lasts(0.3, LOUD)
-        call.lasts(0.2)
-        call.falls_silent("u2", "a pizza.")
+        call.goes_on("u2", "a pizza.")
         self.one_turn(call, "I would like a pizza.")
 
 
@@ -498,9 +488,7 @@ class TestTools:
             call.dialogue.tool_ended(made, '"sent"', ok=True, kind="ok", now=call.now)
         assert call.told() == []
         assert call.count(events.ToolStarted, events.ToolEnded) == 0
-        call.lasts(0.3, LOUD)
-        call.lasts(0.2)
-        call.falls_silent("u2")
+        call.goes_on("u2")
         [again] = call.calls(("order", {}))
         call.judged(1.0)
         call.dialogue.tool_ended(again, '"sent"', ok=True, kind="ok", now=call.now)
@@ -695,9 +683,7 @@ class TestInTheMiddle:
         call.dialogue.whisper("Offer a discount.", call.now, at_once=True)
         call.begins_to_speak("u2")
         call.ends("a1", status="cancelled")
-        call.lasts(0.3, LOUD)
-        call.lasts(0.2)
-        call.falls_silent("u2")
+        call.goes_on("u2")
         call.told()
         call.answers(200)
         call.judged(1.0)
@@ -823,9 +809,7 @@ class TestInterruptions:
         assert call.count(events.Interrupted) == call.count(events.CallerBegan) == 1
         call.begins_to_speak("u2")
         assert call.kinds() == ["delete"]
-        call.lasts(0.3, LOUD)
-        call.lasts(0.2)
-        call.falls_silent("u2", "Really.")
+        call.goes_on("u2", "Really.")
         call.answers(200, "a2", "Well.")
         call.judged(1.0)
         assert call.heard_of(0.4) == 200
@@ -887,9 +871,7 @@ class TestInterruptions:
     def test_a_sound_that_is_none_ends_nobodys_turn(self, words: str) -> None:
         call = self.speaking()
         call.begins_to_speak("u1")
-        call.lasts(0.3, LOUD)
-        call.lasts(0.2)
-        call.falls_silent("u1")
+        call.goes_on("u1")
         call.answers(200, "a1")
         kind = "conversation.item.input_audio_transcription.completed"
         call.says(kind, item_id="u1", transcript=words)

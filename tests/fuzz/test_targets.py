@@ -1,26 +1,14 @@
 """The fuzzing targets take what they are begun with, and some of what else there is."""
 
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.loading import loaded
 
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fuzz_targets", Path(__file__).parent / "targets.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-targets = load()
+targets = loaded("fuzz_targets", Path(__file__).parent / "targets.py")
 
 
 @pytest.mark.parametrize("name", targets.TARGETS)

@@ -2,33 +2,18 @@
 
 import re
 import shutil
-import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ariagent.caller.voice import write_wav
 from ariagent.synthesis.sources import candidates, system_sources
 from ariagent.turns import modelfile
 from lab.judging import Judgements, curve, main, prompts, row
 from lab.packages import default_lab_dir
-from lab.sentences import RATE_HZ, Samples, pause
-
-
-def sound(*parts_s: float) -> Samples:
-    """Noise and silence in turn."""
-    noise = np.random.default_rng(1).integers(-8000, 8000, RATE_HZ * 10, dtype=np.int16)
-    pieces = [noise[: round(RATE_HZ * part)] * (number % 2 == 0) for number, part in enumerate(parts_s)]
-    return np.concatenate(pieces).astype(np.int16)
-
-
-def write(path: Path, samples: Samples) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE_HZ)
-        file.writeframes(samples.astype("<i2").tobytes())
+from lab.sentences import RATE_HZ, pause
+from tests.lab.noises import sound
 
 
 def test_the_pause_is_in_the_middle() -> None:
@@ -38,10 +23,11 @@ def test_the_pause_is_in_the_middle() -> None:
 
 def test_prompts_of_one_sentence_are_chosen_and_their_silence_is_cut_off(tmp_path: Path) -> None:
     folder = tmp_path / "usr/share/asterisk/sounds/en_X"
-    write(folder / "short.wav", sound(1.0))
-    write(folder / "long.wav", sound(4.0))
-    write(folder / "empty.wav", sound(0.0, 2.5))
-    write(folder / "right.wav", np.concatenate((sound(0.0, 0.5), sound(2.2, 0.7))))
+    folder.mkdir(parents=True)
+    write_wav(folder / "short.wav", sound(1.0), RATE_HZ)
+    write_wav(folder / "long.wav", sound(4.0), RATE_HZ)
+    write_wav(folder / "empty.wav", sound(0.0, 2.5), RATE_HZ)
+    write_wav(folder / "right.wav", np.concatenate((sound(0.0, 0.5), sound(2.2, 0.7))), RATE_HZ)
     (chosen,) = prompts(tmp_path)
     assert len(chosen) == pytest.approx(2.2 * RATE_HZ, abs=RATE_HZ / 50)
 

@@ -1,12 +1,12 @@
 """How the bench cuts sentences, and how it judges what a phone sent and heard."""
 
 import itertools
-import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ariagent.caller.voice import write_wav
 from ariagent.errors import AriagentError
 from lab.benchcalls import PATIENCE_S
 from lab.rtp import SentFrame
@@ -20,13 +20,7 @@ from lab.turnbench import (
     loaded,
     planned,
 )
-
-
-def sound(*parts_s: float, peak: int = 8000) -> Samples:
-    """Noise and silence in turn."""
-    noise = np.random.default_rng(1).integers(-peak, peak, RATE_HZ * 10, dtype=np.int16)
-    pieces = [noise[: round(RATE_HZ * part)] * (number % 2 == 0) for number, part in enumerate(parts_s)]
-    return np.concatenate(pieces).astype(np.int16)
+from tests.lab.noises import sound
 
 
 def silences_ms(samples: Samples) -> list[int]:
@@ -63,22 +57,14 @@ def test_without_a_pause_a_sentence_stays_as_it_is() -> None:
     assert spoken == Paused(SENTENCE.samples, 0, SENTENCE.begins, SENTENCE.ends, None)
 
 
-def write(path: Path, samples: Samples) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE_HZ)
-        file.writeframes(samples.astype("<i2").tobytes())
-
-
 def test_sentences_have_a_fitting_length_and_no_long_pause(tmp_path: Path) -> None:
     folder = tmp_path / "usr/share/asterisk/sounds/en_X"
-    write(folder / "short.wav", sound(1.0))
-    write(folder / "long.wav", sound(4.0))
-    write(folder / "pauses.wav", sound(1.0, 0.3, 1.0))
-    write(folder / "silent.wav", sound(0.0, 2.0))
-    write(folder / "right.wav", sound(0.0, 0.6, 1.2, 0.1, 1.2, 0.6))
+    folder.mkdir(parents=True)
+    write_wav(folder / "short.wav", sound(1.0), RATE_HZ)
+    write_wav(folder / "long.wav", sound(4.0), RATE_HZ)
+    write_wav(folder / "pauses.wav", sound(1.0, 0.3, 1.0), RATE_HZ)
+    write_wav(folder / "silent.wav", sound(0.0, 2.0), RATE_HZ)
+    write_wav(folder / "right.wav", sound(0.0, 0.6, 1.2, 0.1, 1.2, 0.6), RATE_HZ)
     [found] = sentences(tmp_path)
     assert (found.ends - found.begins) / RATE_HZ == pytest.approx(2.5, abs=0.02)
     assert len(found.samples) / RATE_HZ == pytest.approx(2.9, abs=0.02)

@@ -4,7 +4,6 @@ Its schema (zod) judges every event. ``make js`` fetches it; ``make test`` does 
 """
 
 import asyncio
-import importlib.util
 import json
 import os
 from collections import Counter
@@ -16,6 +15,7 @@ import pytest
 
 from ariagent.errors import ResourceError
 from lab.packages import default_lab_dir
+from tests.loading import loaded
 
 JS = Path(__file__).parent / "js"
 LIMIT_S = 60
@@ -40,12 +40,7 @@ otherwise: I did not get that.
 
 
 def fetcher() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fetch", JS / "fetch.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("fetch", JS / "fetch.py")
 
 
 @pytest.fixture(scope="session")
