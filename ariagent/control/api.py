@@ -174,6 +174,8 @@ class Api:
                     await response.write(text.encode())
         except TimeoutError:
             reader.slow = True
+        except ConnectionResetError:
+            pass  # the reader has gone, and its connection is being closed
         finally:
             self._feed.leave(reader)
         if reader.slow:

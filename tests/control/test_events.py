@@ -5,6 +5,7 @@ import json
 import socket
 from typing import Any
 
+import aiohttp
 import pytest
 
 from ariagent.control import api, events
@@ -116,6 +117,27 @@ async def test_a_reader_who_goes_away_is_forgotten(make_site: Any, token: dict[s
         async with asyncio.timeout(LIMIT_S):
             while readers:
                 await asyncio.sleep(0.01)
+
+
+async def test_a_reader_who_goes_away_while_it_is_written_to_is_no_fault(
+    make_site: Any, token: dict[str, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = await make_site()
+    read = Reader.next
+
+    async def read_and_gone(reader: Reader) -> str | None:
+        text = await read(reader)
+        for connection in site.server._server._runner.server.connections:
+            connection.transport.close()
+        return text
+
+    monkeypatch.setattr(Reader, "next", read_and_gone)
+    async with stream_of(site, token) as answer, asyncio.timeout(LIMIT_S):
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await answer.content.read()
+        while site.server._feed._readers:
+            await asyncio.sleep(0.01)
+    assert "control.fault" not in caplog.text
 
 
 async def test_no_more_readers_than_can_be_served(
