@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,6 +23,8 @@ from lab.processes import CHECKOUT
 SHORT = "not rehearsal and not chaos and not noise and not sites and not deb and not long"
 """The marker expression of the short tests."""
 CALLS = ("tests/integration", "tests/chaos", "tests/soak", "tests/sites", "tests/lab")
+MOST_OF_A_MESSAGE = 600
+"""Characters of a failure's message in the summary."""
 NICE = 10
 """Steps by which the units' priority is lower: the calls get the processor when they need it."""
 
@@ -41,7 +45,12 @@ class Group:
         """The command that runs the group."""
         ignored = [f"--ignore={path}" for path in self.without]
         argv = [sys.executable, "-m", "pytest", "-n", str(self.workers), "--dist", "worksteal", "-m", SHORT]
-        return [*argv, *ignored, *rest, *self.paths]
+        return [*argv, *ignored, f"--junitxml={self.results}", *rest, *self.paths]
+
+    @property
+    def results(self) -> Path:
+        """The file of the tests' results, in JUnit's format."""
+        return CHECKOUT / ".lab" / f"test-{self.name}.xml"
 
 
 GROUPS = (
@@ -88,6 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _start(group: Group, rest: Sequence[str], *, shown: bool) -> Running:
     """Start a group. ``shown``: its output is seen while it runs, not afterwards."""
+    group.results.unlink(missing_ok=True)
     if shown:
         return Running(group, subprocess.Popen(group.argv(rest), cwd=CHECKOUT), None)
     log = CHECKOUT / ".lab" / f"test-{group.name}.log"
@@ -108,6 +118,16 @@ def _wait(running: Sequence[Running]) -> None:
             each.seconds = time.monotonic() - each.began
 
 
+def failures(results: str) -> Iterator[str]:
+    """For each test that failed: its name, the line of the test that failed, and why. ``results``: JUnit's XML."""
+    for case in ET.fromstring(results).iter("testcase"):
+        for fault in (*case.iter("failure"), *case.iter("error")):
+            name = f"{case.get('classname')}::{case.get('name')}"
+            places = re.findall(r"^(tests/\S+\.py:\d+): ", fault.text or "", re.MULTILINE)
+            why = " ".join(fault.get("message", "").split())[:MOST_OF_A_MESSAGE]
+            yield f"failed  {name}\n        {', '.join(places[:3])}\n        {why}\n"
+
+
 def _report(running: Sequence[Running], seconds: float) -> int:
     """Show the output that was kept, and a line for each group; returns the exit code of all."""
     for each in running:
@@ -115,6 +135,9 @@ def _report(running: Sequence[Running], seconds: float) -> int:
             sys.stdout.write(f"\n{each.group.name}:\n{each.log.read_text(errors='replace')}")
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     sys.stdout.write("\n")
+    for each in running:
+        if each.process.returncode and each.group.results.exists():
+            sys.stdout.writelines(failures(each.group.results.read_text()))
     for each in running:
         state = "passed" if each.process.returncode == 0 else "FAILED"
         sys.stdout.write(f"{each.group.name:8} {state:8} {each.seconds:5.0f} s of {each.group.budget_s:.0f} s\n")
