@@ -149,6 +149,8 @@ class LogBook(logging.Handler):
         assert odd == {}
         bad = ("call.fault", "call.release_failed", "call.return_failed", "call.hangup_failed", "media.endpoint_fault")
         faults = [e for e in self.entries if e.traceback or e.event in bad or (e.logger == "asyncio" and e.level >= 40)]
+        # Tests stop Asterisk too. What could not be asked of it then is in the log, as it should be.
+        faults = [e for e in faults if not str(e.fields.get("cause", "")).startswith("cannot reach ")]
         # The test's own model: a service that stopped while it connected.
         own = ("websockets.server", "opening handshake failed")
         assert [e for e in faults if (e.logger, e.event) != own] == []
