@@ -1,8 +1,8 @@
 """The effect of hostile programs, and of a hostile model's server, on a call beside them: its audio, memory, log.
 
 Two calls. One is ordinary: its phone is in this process, its packets' arrival times are judged, first in a calm window,
-then while the attack continues. The attack comes from a process of its own at the lowest priority, or from the model's
-server of the other call.
+then while the attack continues. The attack comes from the model's server of the other call, or from another program;
+each is a process of its own at the lowest priority.
 """
 
 import asyncio

@@ -103,14 +103,14 @@ class Call(CallSetup):
 
     # -- transfer ------------------------------------------------------------------------------------------------
 
-    async def refer(self, target: str, *, timeout: float = 15.0, headers: Mapping[str, str] | None = None) -> int:
+    async def refer(self, target: str, *, timeout: float = 30.0, headers: Mapping[str, str] | None = None) -> int:
         """Blind transfer: REFER, then the NOTIFYs. Returns the final status; on 2xx our leg is ended if it still is up.
 
         Where the far end hangs up without a final NOTIFY the last status it told is returned (202: none).
         """
         return await self._refer(str(self._phone.uri_of(target)), timeout, headers or {})
 
-    async def refer_attended(self, other: "Call", *, timeout: float = 15.0) -> int:
+    async def refer_attended(self, other: "Call", *, timeout: float = 30.0) -> int:
         """Attended transfer: connect this call's far end with ``other``'s. Returns the final status, as ``refer``."""
         target = replace(other._dialog.remote.uri, params=(), headers=(("Replaces", other._dialog.replaces),))
         if not self._phone.registrar:

@@ -171,7 +171,7 @@ class CallSetup(CallMedia):
         else:
             self._respond(180, "Ringing")
 
-    async def answer(self, timeout: float = 10.0) -> None:
+    async def answer(self, timeout: float = 30.0) -> None:
         """200 OK, media, and wait for the ACK. Raises CallRefused when the call is over, or no codec is common."""
         if self.outgoing:
             raise InternalError("answer() is for incoming calls")
@@ -228,19 +228,19 @@ class CallSetup(CallMedia):
 
     # -- waiting -------------------------------------------------------------------------------------------------
 
-    async def ringing(self, timeout: float = 10.0) -> None:
+    async def ringing(self, timeout: float = 30.0) -> None:
         """Until 180, 183 or the answer. Raises CallRefused, TimeoutError."""
         async with asyncio.timeout(timeout):
             await self._ringing.wait()
         self._raise_if_refused()
 
-    async def answered(self, timeout: float = 10.0) -> None:
+    async def answered(self, timeout: float = 30.0) -> None:
         """Until the call is answered. Raises CallRefused (with ``status`` and ``reason``), TimeoutError."""
         async with asyncio.timeout(timeout):
             await self._answered.wait()
         self._raise_if_refused()
 
-    async def ended(self, timeout: float = 10.0) -> CallEnd:
+    async def ended(self, timeout: float = 30.0) -> CallEnd:
         """Until the call is over. Raises TimeoutError."""
         async with asyncio.timeout(timeout):
             await self._ended.wait()

@@ -4,13 +4,15 @@
         ...  # a client of model.url has a session, and then gets 30,000 messages that are no JSON
 
 As a program it serves until it is killed, so that its work is not measured with the client's:
-``python -m lab.hostilemodel garbage --port 8099``. Loopback only.
+``python -m lab.hostilemodel garbage --port 8099``. It has the lowest priority then: a model's server is never on the
+telephony server, so what is measured is not that it takes the processor. Loopback only.
 """
 
 import argparse
 import asyncio
 import base64
 import json
+import os
 import struct
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -515,6 +517,7 @@ async def _main() -> None:
     parser.add_argument("kind", choices=sorted(KINDS))
     parser.add_argument("--port", type=int, default=0)
     given = parser.parse_args()
+    os.nice(19)
     async with HostileModel(given.kind, given.port) as model:
         sys.stdout.write(f"{model.url}\n")
         sys.stdout.flush()

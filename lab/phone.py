@@ -156,12 +156,12 @@ class Phone(Endpoint):
         self.spawn(call.start(headers or {}))
         return call
 
-    async def incoming(self, timeout: float = 10.0) -> Call:
+    async def incoming(self, timeout: float = 30.0) -> Call:
         """The next call to this phone. Raises TimeoutError."""
         async with asyncio.timeout(timeout):
             return await self._incoming.get()
 
-    async def referred(self, timeout: float = 10.0) -> Call:
+    async def referred(self, timeout: float = 30.0) -> Call:
         """The next call that this phone made because it was sent a REFER. Raises TimeoutError."""
         async with asyncio.timeout(timeout):
             return await self._referred.get()

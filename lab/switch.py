@@ -2,9 +2,11 @@
 
 ``python -m lab.switch PORT OTHER_PORT`` prints the port it listens on and relays to PORT of 127.0.0.1; from
 SIGUSR1 on, new connections go to OTHER_PORT. A reader that is slow slows its sender down, as without a relay.
+It has the lowest priority: it stands for a network, which takes nothing of the processor.
 """
 
 import asyncio
+import os
 import signal
 import sys
 from contextlib import suppress
@@ -45,6 +47,7 @@ class Switch:
 
 async def main(ports: tuple[int, int]) -> None:
     """Relay until killed."""
+    os.nice(19)
     switch = Switch(ports)
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, switch.switch)
     server = await asyncio.start_server(switch.serve, "127.0.0.1", 0)

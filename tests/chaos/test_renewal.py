@@ -8,7 +8,7 @@ import pytest
 
 from ariagent.sandbox.speech import TONE_MS_PER_LETTER
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 MOST_SILENCE_S = 1.5
 
 

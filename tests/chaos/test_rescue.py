@@ -24,7 +24,7 @@ from lab.call_setup import CallState
 from lab.ports import free_tcp_port
 
 LIMIT_S = 60.0
-AGENT = {"opening": "Good day.", "machines": "ignore", "transcription": None}
+AGENT = {"opening": "Good day.", "machines": "ignore", "transcription": None, "silence": None}
 
 
 def serving(model: Any, **sections: Any) -> dict[str, Any]:

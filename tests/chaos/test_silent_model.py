@@ -8,7 +8,7 @@ import pytest
 
 from ariagent.sandbox.faults import Faults
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 STALL_S = 1.5
 FAULTS = {
     "never begins": ("silent", "fell silent"),

@@ -42,7 +42,7 @@ from lab.phone import Phone
 from lab.proxy import Proxy
 from lab.rtp import CODEC_OF_PAYLOAD, RtpPacket, peak_of
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 """For what must happen, on a busy machine."""
 LOUD = 1500
 QUIET_S = 0.3
@@ -53,6 +53,7 @@ AGENT = {
     "turn_detection": {"silence_duration_ms": 200, "prefix_padding_ms": 100},
     "keypad": {"pause_ms": 400},
     "machines": "ignore",
+    "silence": None,
 }
 """Settings of the agent ``default``; ``service(agent={...})`` changes some."""
 

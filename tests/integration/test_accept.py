@@ -13,7 +13,7 @@ from tests.dialplansteps import replaced
 
 pytestmark = pytest.mark.asterisk
 
-LIMIT_S = 40.0
+LIMIT_S = 60.0
 SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
 DESK: dict[str, Any] = {"queue": "support", "description": "the service desk", "timeout_s": 40, "accept": "1"}
 BOSS: dict[str, Any] = {**DESK, "queue": None, "extension": "1002"}

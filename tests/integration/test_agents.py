@@ -12,7 +12,7 @@ from aiohttp import web
 
 pytestmark = pytest.mark.asterisk
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 BOTH_WAYS = pytest.mark.parametrize("number", ["7000", pytest.param("7001", marks=pytest.mark.long)])
 
 

@@ -27,7 +27,7 @@ from lab.asterisk import AsteriskInstance
 
 pytestmark = pytest.mark.asterisk
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 ECHO = "Local/600@ariagent-internal/n"
 
 

@@ -19,7 +19,7 @@ from lab.packages import default_lab_dir
 
 pytestmark = pytest.mark.asterisk
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 MS_PER_LETTER = 65
 """Speaking time of a letter in the sandbox's voice ``tone``."""
 OPENING = "Good day."

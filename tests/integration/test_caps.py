@@ -15,7 +15,7 @@ from lab.conf import FEW_SEATS as SEATS
 
 pytestmark = pytest.mark.asterisk
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 until = partial(waiting.until, limit_s=LIMIT_S)

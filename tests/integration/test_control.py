@@ -21,7 +21,7 @@ from tests import forked
 
 pytestmark = pytest.mark.asterisk
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 SCENARIO = Path(__file__).parent / "scenarios" / "steering.yaml"
 TOKENS = {name: f"the long token of {name}" for name in ("anna", "ben", "vera")}
 CONTROL = {

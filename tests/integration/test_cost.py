@@ -13,7 +13,7 @@ from ariagent.records.store import Store
 
 pytestmark = pytest.mark.asterisk
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 SCENARIO = Path(__file__).parent / "scenarios" / "features.yaml"
 PRICE = PriceSettings(input_text=4, cached_text=0.5, output_text=24, input_audio=32, cached_audio=0.25, output_audio=64)
 PRICES = {"gpt-realtime-2.1": PRICE.model_dump(), "gpt-realtime-2.1-mini": PRICE.model_dump()}

@@ -21,7 +21,7 @@ from lab.packages import default_lab_dir, ensure_asterisk
 
 pytestmark = pytest.mark.asterisk
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
 QUEUE = {"queue": "support", "description": "the service desk", "timeout_s": 30}
 DESTINATIONS: dict[str, dict[str, Any]] = {

@@ -19,7 +19,7 @@ from lab.call_setup import CallState
 
 pytestmark = pytest.mark.asterisk
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 LONG = "This is a long opening. " * 8
 
 

@@ -16,7 +16,7 @@ from tests.ami.test_forged import LONGEST_NUMBER
 
 pytestmark = pytest.mark.asterisk
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 RAW_AI, RAW_HUMAN_AGENTS = "7801", "7802"
 """Extensions of a site that sends callers to the queues without the contexts of ours, which make numbers clean."""
 AGENT = {"transcription": None}

@@ -17,7 +17,7 @@ from tests import forked
 
 pytestmark = pytest.mark.asterisk
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 SCENARIO = Path(__file__).parent / "scenarios" / "human_agents.yaml"
 NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 

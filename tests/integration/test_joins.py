@@ -16,7 +16,7 @@ from lab.call import Call
 
 pytestmark = pytest.mark.asterisk
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 SILENCE_S = 3.5
 BOTH_WAYS = pytest.mark.parametrize("number", ["7000", pytest.param("7001", marks=pytest.mark.long)])
 SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"

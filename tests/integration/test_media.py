@@ -19,7 +19,7 @@ from lab.call import Call
 
 pytestmark = pytest.mark.asterisk
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 LONG = "This is a long opening that continues while strangers call at the media port."
 
 

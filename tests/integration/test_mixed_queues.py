@@ -16,7 +16,7 @@ from lab.packages import default_lab_dir, ensure_asterisk
 
 pytestmark = pytest.mark.asterisk
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 EXAMPLES = Path(__file__).parents[2] / "lab" / "site" / "queues_mixed.conf"
 DIALPLAN = """[ariagent-internal]
 exten => 7030,1,Gosub(ariagent-queue,${EXTEN},1(ai-first,support))

@@ -13,7 +13,7 @@ from lab.call_setup import CallState
 
 pytestmark = pytest.mark.asterisk
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 MS_PER_LETTER = 65
 """Speaking time of a letter in the sandbox's voice ``tone``."""
 WORDS = "Good day, I am a machine."

@@ -27,7 +27,7 @@ from lab.conf import FEW_SEATS as SEATS
 
 pytestmark = pytest.mark.asterisk
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 async def until(condition: Callable[[], object], what: str = "") -> None:

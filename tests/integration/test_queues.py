@@ -16,7 +16,7 @@ from tests.dialplansteps import replaced
 
 pytestmark = pytest.mark.asterisk
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 EXAMPLES = Path(__file__).parents[2] / "lab" / "site" / "queues_examples.conf"
 SHARED = ("71", "72", "73")
 """Seats that two queues of these tests have in common."""

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.asterisk
 SCENARIO = Path(__file__).parent / "scenarios" / "handoff.yaml"
 QUEUE = {"queue": "support", "description": "the service desk", "timeout_s": 20, "kind": "blind"}
 DESTINATIONS = {"humans": QUEUE, "nobody": {**QUEUE, "timeout_s": 2}}
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 AGENT = {"handoff": list(DESTINATIONS), "transcription": None}
 REPORTING = {
     "cdr.conf": "[general](+)\nenable = yes\nunanswered = yes\n[csv]\nloguniqueid = yes\n",

@@ -34,7 +34,7 @@ from lab.ports import free_tcp_port
 
 pytestmark = pytest.mark.asterisk
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 SEATS = 10
 SOON_S = 5.0
 """Callers who are sent on by the queue itself: it looks every second. The queue's own limit is 30 s."""

@@ -24,7 +24,7 @@ from tests import forked
 
 pytestmark = pytest.mark.asterisk
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 MS_PER_LETTER = 65
 """Speaking time of a letter in the sandbox's voice ``tone``."""
 SCENARIOS = Path(__file__).parent / "scenarios"

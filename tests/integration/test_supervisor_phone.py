@@ -17,7 +17,7 @@ from tests.dialplansteps import replaced
 
 pytestmark = pytest.mark.asterisk
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 QUEUE_FIRST = pytest.mark.parametrize("number", ["7000", pytest.param("7001", marks=pytest.mark.long)])
 DIRECT_FIRST = pytest.mark.parametrize("number", ["7001", pytest.param("7000", marks=pytest.mark.long)])
 """Both ways; ``make test`` has the first."""

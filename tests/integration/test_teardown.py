@@ -23,7 +23,7 @@ from lab.proxy import Proxy
 
 pytestmark = pytest.mark.asterisk
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 LONG = "This is a long opening. " * 8
 BOTH_WAYS = pytest.mark.parametrize("number", ["7000", pytest.param("7001", marks=pytest.mark.long)])
 

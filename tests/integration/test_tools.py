@@ -20,7 +20,7 @@ from ariagent.records.store import Store
 
 pytestmark = pytest.mark.asterisk
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 MS_PER_LETTER = 65
 """Speaking time of a letter in the sandbox's voice ``tone``."""
 SCENARIO = Path(__file__).parent / "scenarios" / "features.yaml"

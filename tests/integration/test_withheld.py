@@ -15,7 +15,7 @@ import pytest
 
 pytestmark = pytest.mark.asterisk
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 NUMBER, NAME = "5550199123", "WinifredWithheld"
 AGENT = {"instructions": "The caller is {caller.name}, number {caller.number}.", "handoff": ["desk"]}
 DESK = {"queue": "support", "description": "human agents", "kind": "blind", "timeout_s": 20}

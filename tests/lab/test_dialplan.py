@@ -14,7 +14,7 @@ import pytest
 
 from lab.asterisk import AsteriskInstance
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 STATE = "Custom:ariagent"
 _NUMBERS = itertools.count()
 ApplicationT = TypeVar("ApplicationT", bound="Application")

@@ -19,7 +19,7 @@ from lab.rtp import first_loud, first_loud_sent, spacing
 from lab.sdp import Sdp, make_offer
 from lab.sip import Headers, Request, Response, make_response, parse
 
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 T1_S = 0.05
 MakePhone = Callable[..., Awaitable[Phone]]
 

@@ -7,7 +7,7 @@ import pytest
 
 from lab.proxy import Proxy
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from lab.rtp import CODEC_OF_PAYLOAD, RtpPacket, peak_of
 from tests.sites.shapes import PASSWORD, Addresses, Shape, build
 
 CHECKOUT = Path(__file__).parents[2]
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 LOUD = 1500
 
 until = partial(waiting.until, limit_s=LIMIT_S)
