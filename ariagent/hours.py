@@ -41,7 +41,7 @@ def parse_range(text: str) -> Range:
     """``08:00-12:00``; ``22:00-06:00`` ends on the next day, ``00:00-24:00`` is all day. Raises ValueError."""
     found = _RANGE.fullmatch(text.strip())
     if found is None:
-        raise ValueError(f"{text or 'nothing'} is no range of hours; write for example 08:00-12:00")
+        raise ValueError(f"{text or 'empty text'} is not a range of hours; write for example 08:00-12:00")
     first_hour, first_minute, last_hour, last_minute = map(int, found.groups())
     start, end = 60 * first_hour + first_minute, 60 * last_hour + last_minute
     if end > 24 * 60:
@@ -62,14 +62,14 @@ def _weekday(name: str) -> int:
     for number, day in enumerate(DAYS):
         if name in (day, day[:3]):
             return number
-    raise ValueError(f"{name or 'nothing'} is no day of the week; they are {', '.join(day[:3] for day in DAYS)}")
+    raise ValueError(f"{name or 'empty text'} is not a day of the week; they are {', '.join(day[:3] for day in DAYS)}")
 
 
 def parse_date(text: str) -> Day:
     """``2026-12-24``, or ``12-25`` of every year. Raises ValueError."""
     found = _DATE.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text or 'nothing'} is no date; write for example 2026-12-24, or 12-25 for every year")
+        raise ValueError(f"{text or 'empty text'} is not a date; write for example 2026-12-24, or 12-25 for every year")
     year, month, day = found.groups()
     try:
         when = date(int(year or 2000), int(month), int(day))  # 2000: a leap year

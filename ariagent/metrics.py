@@ -157,7 +157,7 @@ class Metrics:
         self.used_speculation, self.discarded_speculation = map(speculative.labels, ("used", "discarded"))
         self.cut_ins = Counter(
             "ariagent_cut_ins",
-            "Times that a caller spoke on within 1.2 s of the beginning of an answer",
+            "Times that a caller continued to speak within 1.2 s of the beginning of an answer",
             registry=registry,
         )
         self.dismissed = Counter(

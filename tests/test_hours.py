@@ -162,13 +162,13 @@ def test_weekdays(text: str, days: list[int]) -> None:
 
 @pytest.mark.parametrize("text", ["", "m", "mon-", "-fri", "montag", "mon-fri-sat"])
 def test_what_is_no_weekday(text: str) -> None:
-    with pytest.raises(ValueError, match="no day of the week"):
+    with pytest.raises(ValueError, match="not a day of the week"):
         parse_days(text)
 
 
 @pytest.mark.parametrize("text", ["", "12-32", "2026-02-29", "24.12.", "2026-12-24T00:00"])
 def test_what_is_no_date(text: str) -> None:
-    with pytest.raises(ValueError, match="no da"):
+    with pytest.raises(ValueError, match=r"not a da|no day"):
         parse_date(text)
 
 

@@ -235,7 +235,7 @@ class AmiClient:
         host, port = self.settings.host, self.settings.port
         if self._tls is None and await speaks_tls(host, port):
             return AmiError(f"{joined(host, port)} speaks TLS, and ami.tls is false", remedy=AMI.use_tls)
-        remedy = "See that ami.host and ami.port are those of manager.conf, and what Asterisk's log says"
+        remedy = "Compare ami.host and ami.port with manager.conf, and read Asterisk's log"
         return AmiError(f"{joined(host, port)} closed the connection without a greeting", remedy=remedy)
 
     async def _read(self, reader: asyncio.StreamReader) -> None:

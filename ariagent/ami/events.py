@@ -256,7 +256,7 @@ def parse(message: Mapping[str, str], *, listed: bool = False) -> Event | None:
         return None
     if maker in _LIST_ITEMS:
         if not listed:
-            raise ValueError("an item of a list that nobody asked for")
+            raise ValueError("an item of a list that ariagent did not request")
     elif maker is not _user_event:
         _prove(message, *_SHAPES[maker])
     elif not _is_of_a_channel(message):
@@ -267,7 +267,7 @@ def parse(message: Mapping[str, str], *, listed: bool = False) -> Event | None:
 def _prove(message: Mapping[str, str], privilege: str, *names: str) -> None:
     """Raises ValueError unless ``Privilege`` is the second line and names the class, KeyError for a missing name."""
     if list(message)[:2] != ["event", "privilege"] or privilege not in message["privilege"].split(","):
-        raise ValueError("the event has not the class that Asterisk gives it")
+        raise ValueError("the event does not have the class that Asterisk gives it")
     for name in names:
         message[name]
 

@@ -158,7 +158,7 @@ def _not_a_manager(line: bytes) -> AmiError:
     shown = line[:40].decode(errors="replace")
     if line.startswith(b"HTTP/"):
         remedy = "Set ami.port to the port of manager.conf; this one is for asterisk.url"
-        return AmiError("no manager interface: an HTTP server answered", remedy=remedy)
+        return AmiError("not a manager interface: an HTTP server answered", remedy=remedy)
     return AmiError(
-        f"no manager interface: it said {shown!r}", remedy="Does ami.port name Asterisk's manager.conf port?"
+        f"not a manager interface: it sent {shown!r}", remedy="Does ami.port name Asterisk's manager.conf port?"
     )

@@ -408,7 +408,7 @@ class AriClient:
                 str(each["id"]) for each in await self._look("bridges", "list") if each["name"] == self._bridge_name
             ]
         except (KeyError, TypeError):
-            raise AriError("Asterisk's answer to bridges.list is no list of bridges") from None
+            raise AriError("Asterisk's answer to bridges.list is not a list of bridges") from None
 
     @property
     def _bridge_name(self) -> str:
@@ -476,14 +476,14 @@ class AriClient:
         try:
             return [channel_of(data) for data in await self._look("channels", "list")]
         except (KeyError, TypeError, ValueError):
-            raise AriError("Asterisk's answer to channels.list is no list of channels") from None
+            raise AriError("Asterisk's answer to channels.list is not a list of channels") from None
 
     async def applications(self) -> dict[str, list[str]]:
         """Every Stasis application that Asterisk knows, and the ids of the channels that it is told about."""
         try:
             return {str(data["name"]): list(data["channel_ids"]) for data in await self._look("applications", "list")}
         except (KeyError, TypeError):
-            raise AriError("Asterisk's answer to applications.list is no list of applications") from None
+            raise AriError("Asterisk's answer to applications.list is not a list of applications") from None
 
     async def endpoints(self) -> list[str]:
         """The names of the PJSIP endpoints: telephones and trunks."""
@@ -493,7 +493,7 @@ class AriClient:
         except NotFoundError:
             return []  # no chan_pjsip
         except (KeyError, TypeError):
-            raise AriError("Asterisk's answer to endpoints.listByTech is no list of endpoints") from None
+            raise AriError("Asterisk's answer to endpoints.listByTech is not a list of endpoints") from None
 
     async def endpoint_context(self, endpoint: str) -> str:
         """The dialplan context of a PJSIP endpoint's calls; empty where it has none."""
@@ -501,7 +501,7 @@ class AriClient:
         try:
             return next((str(each["value"]) for each in found if each["attribute"] == "context"), "")
         except (KeyError, TypeError):
-            raise AriError("Asterisk's answer to getObject is no list of attributes") from None
+            raise AriError("Asterisk's answer to getObject is not a list of attributes") from None
 
     async def _look(self, resource: str, operation: str, *keys: str, **parameters: Any) -> Any:
         """Send a request like ``_ask``, for a resource that not every Asterisk has."""
@@ -516,7 +516,7 @@ class AriClient:
         try:
             return channel_of(found)
         except (KeyError, TypeError, ValueError):
-            raise AriError("Asterisk's answer to channels.get is no channel") from None
+            raise AriError("Asterisk's answer to channels.get is not a channel") from None
 
     async def channel_name(self, channel_id: str) -> str:
         return str(await self._ask("channels", "get", "name", channelId=channel_id))

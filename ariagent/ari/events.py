@@ -166,7 +166,7 @@ def channel_id_of(event: Event) -> str | None:
 def _id(channel: Any) -> str:
     name = channel["id"]
     if not isinstance(name, str):
-        raise TypeError("an id that is no text")
+        raise TypeError("an id that is not text")
     return name
 
 

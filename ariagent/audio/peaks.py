@@ -36,7 +36,7 @@ class Peaks:
 
     def __init__(self, fmt: AudioFormat, block_ms: int = BLOCK_MS) -> None:
         if fmt.rate_hz * block_ms % 1000:
-            raise ValueError(f"{block_ms} ms are no whole samples at {fmt.rate_hz} Hz")
+            raise ValueError(f"{block_ms} ms are not a whole number of samples at {fmt.rate_hz} Hz")
         self.taken_s = 0.0
         """How much audio the peaks taken so far stand for: where the next ones begin, in seconds."""
         self._block_s = block_ms / 1000

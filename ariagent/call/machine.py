@@ -417,7 +417,7 @@ Every state has a time limit. "Human queue" means that the caller is sent there,
 | `talking` | `agents.NAME.length.longest_s`, then {overtime} s for the goodbye | human queue (`too_long`) |
 | `saying_goodbye` | {drain} s; longer if speech is still in the playout (at most {longest} s) | ariagent hangs up |
 | `before_transfer` | as `saying_goodbye`; {move} s if a supervisor transfers the call | `transferring` |
-| `transferring` | {transfer} s | `talking`; if the agent is gone, human queue |
+| `transferring` | {transfer} s | `talking`; if the agent has failed, human queue |
 | `ending` | {release} s | `ended`; ariagent keeps trying to release channels and bridges (`call.release_failed`) |
 
 During a warm transfer the state is `talking`. ariagent waits for a human agent for at most the destination's

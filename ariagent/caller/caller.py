@@ -402,7 +402,9 @@ class _Caller:
         self._narrator.add(entry)
         await self._spoken(turn)
         if stopped is None:
-            raise StepFailedError(f"the agent was still talking {step.stop_within_s:g} s after the caller began to")
+            raise StepFailedError(
+                f"the agent was still talking {step.stop_within_s:g} s after the caller began to talk"
+            )
         stopped_after_ms = max(0.0, 1000 * (stopped - spoke_at))
         self.report.interruptions.append(Interruption(spoke_at - self._began_at, stopped_after_ms))
         self._narrate("agent", f"(stops {stopped_after_ms:.0f} ms after the caller began to speak)")

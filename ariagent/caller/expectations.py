@@ -36,7 +36,7 @@ class Words(Section):
                 try:
                     re.compile(source)
                 except re.error as error:
-                    raise ValueError(f"{phrase} is no regular expression: {error}") from None
+                    raise ValueError(f"{phrase} is not a regular expression: {error}") from None
             elif not spoken(phrase):
                 raise ValueError(f"{phrase!r} has no words")
         return phrases

@@ -206,7 +206,7 @@ class _Expect(Section):
     def _have_letters(cls, words: tuple[str, ...]) -> tuple[str, ...]:
         for word in words:
             if not any(letter.isalnum() for letter in word):
-                raise ValueError(f"{word!r} is no word")
+                raise ValueError(f"{word!r} is not a word")
         return words
 
 
@@ -243,7 +243,7 @@ class _StepKeys(Section):
         if content is None and key in _BARE:
             return {key: {}}
         if content is None:
-            raise ValueError(f"{key} needs something behind it")
+            raise ValueError(f"{key} has no value")
         return value
 
     @field_validator("press", mode="before")

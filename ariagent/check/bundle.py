@@ -51,8 +51,8 @@ ADVICE = (
     "it may still hold something private."
 )
 ADVICE_WITH_WORDS = (
-    "Secrets were removed. The file holds what callers and agents said, and telephone numbers: look at it before you "
-    "send it to anybody, and send it only if that is allowed."
+    "Secrets were removed. The file contains the words of callers and agents, and telephone numbers: look at it before "
+    "you send it to anybody, and send it only if that is allowed."
 )
 _SECRET_LINE = re.compile(rb"^(\s*(?:password|secret)\s*=).*$", re.IGNORECASE | re.MULTILINE)
 INSTALLED = Path("/etc/asterisk/ariagent")

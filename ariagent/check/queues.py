@@ -74,7 +74,7 @@ async def check_queues(site: Site, say: Say) -> None:
 
 
 async def check_human_queue(site: Site, say: Say) -> None:
-    """The queue of human agents, for callers whom the AI cannot help."""
+    """The queue of human agents, for callers that the AI cannot help."""
 
     async def look(client: AmiClient, dialplan: Dialplan) -> None:
         queue = site.settings.human_queue or dialplan.human_queue
@@ -264,8 +264,8 @@ def judge_human_queue(queue: str, members: int | None, usable: int, last_resort:
         found = f"Asterisk can ring none of the {members} members of {queue} (Invalid)"
         remedy = f"Correct its members, {resort}"
     if last_resort:
-        return warning(HUMAN, f"{found}: callers whom the AI cannot help go to the last resort, {last_resort}", remedy)
-    return failed(HUMAN, f"{found}: callers whom the AI cannot help are turned away", remedy)
+        return warning(HUMAN, f"{found}: callers that the AI cannot help go to the last resort, {last_resort}", remedy)
+    return failed(HUMAN, f"{found}: callers that the AI cannot help are turned away", remedy)
 
 
 def judge_destinations(settings: Settings, missing: Collection[str], queues: Collection[str]) -> list[Result]:

@@ -120,7 +120,7 @@ lets strangers reach it.
 {advisories}
 
 Since these releases ARI programs may not call dangerous dialplan functions (`FILE`, `SHELL`, `DB`, `STAT` ...), unless
-`asterisk.conf` has `live_dangerously`. ariagent does not call them: leave that option off.
+`asterisk.conf` has `live_dangerously`. ariagent does not call these functions, so leave that option off.
 
 ## How to get a newer version
 

@@ -48,7 +48,7 @@ def check(
     last less than a second and have no call detail record. It opens and closes a session with the model for each agent.
     It calls nobody and sends no request to the tools.
 
-    --probe is for a server that is neither OpenAI's nor Azure's. It opens two sessions at once, lets the model say
+    --probe is for a server that is neither OpenAI's nor Azure's. It opens two sessions at once, asks the model to say
     some words, and prints the realtime.dialect that fits the server. Do not run it on a server that is full of calls.
 
     --bundle FILE writes the results, versions, settings, Asterisk's state, metrics, health, the end of the log and the

@@ -232,7 +232,7 @@ def files(
 ) -> None:
     """List the files that ariagent ships for Asterisk and systemd, print one of them, or write all.
 
-    `ariagent install` fills in words between at signs (`@ARI_PASSWORD@`).
+    `ariagent install` fills in the words between two `@`, for instance `@ARI_PASSWORD@`.
     """
     try:
         if name is not None:

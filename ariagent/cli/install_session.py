@@ -296,7 +296,7 @@ class Session:
             listed = "\n  ".join(borrowed)
             raise AriagentError(
                 f"the site's own configuration still uses ariagent:\n  {listed}",
-                remedy="Remove these lines first. With --force they stay, and callers whom they send on get no answer",
+                remedy="Remove these lines first. With --force they stay, and callers get no answer there",
             )
         place = self._base / modelfile.FOLDER
         for entry in manifest.files.values():

@@ -41,7 +41,8 @@ def call(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
     record: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep call.wav (left caller, right agent) and call.json there.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep call.wav (left: caller, right: agent) and call.json in this folder."),
     ] = None,
     timeout: Annotated[float, typer.Option(metavar="S", help="Longest duration of the call.", min=1, max=3600)] = 180.0,
     fetch: FetchOption = False,
@@ -110,7 +111,8 @@ def rehearse(
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
     record: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep each call there: call.wav (caller, agent), call.json.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep call.wav (left: caller, right: agent) and call.json of each call."),
     ] = None,
     timeout: Annotated[float, typer.Option(metavar="S", min=1, max=3600, help="Longest duration of a call.")] = 180.0,
     patience: Annotated[

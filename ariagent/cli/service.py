@@ -23,7 +23,7 @@ def run(
         bool,
         typer.Option(
             "--keeper/--no-keeper",
-            help="Start the service again within a moment after a crash. Without: one process, for a debugger.",
+            help="Start the service again within a moment after a crash. --no-keeper: one process, for a debugger.",
         ),
     ] = True,
 ) -> None:

@@ -176,9 +176,9 @@ def _answers(chosen: dict[str, Any], installed: Choices) -> Answers:
                 chosen[name] = typer.prompt(question, default=default)
     chosen.setdefault("business", "our company")
     if chosen.get("template", TEMPLATES[0]) not in TEMPLATES:
-        raise ConfigurationError(f"no template {chosen['template']}", remedy=f"There are {', '.join(TEMPLATES)}")
+        raise ConfigurationError(f"no template {chosen['template']}", remedy=f"Known: {', '.join(TEMPLATES)}")
     if chosen.get("language", "en") not in OPENINGS:
-        raise ConfigurationError(f"no opening in {chosen['language']}", remedy=f"There are {', '.join(OPENINGS)}")
+        raise ConfigurationError(f"no opening in {chosen['language']}", remedy=f"Known: {', '.join(OPENINGS)}")
     return Answers(**chosen)
 
 
@@ -188,7 +188,7 @@ def _key(folder: Path, file: Path | None, variable: str | None, *, asks: bool) -
         return f"file:{file.absolute()}"
     if variable is not None:
         if not re.fullmatch(r"\w+", variable):
-            raise ConfigurationError(f"{variable!r} is no name of an environment variable")
+            raise ConfigurationError(f"{variable!r} is not the name of an environment variable")
         return f"${{{variable}}}"
     kept = folder / KEY_FILE
     if kept.exists():

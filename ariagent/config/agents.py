@@ -48,7 +48,8 @@ class ServerVad(Section):
     silence_duration_ms: Annotated[int, Field(ge=50, le=10000)] = 500
     """Milliseconds of silence that end a turn."""
     idle_timeout_ms: Annotated[int, Field(ge=1000, le=600_000)] | None = None
-    """If the caller says nothing for this many milliseconds, the server lets the model say something. null: never."""
+    """If the caller says nothing for this many milliseconds, the server asks the model to say something. null:
+    never."""
     create_response: bool = True
     """true: the server answers each turn by itself. false: ariagent requests the answer, one round trip later."""
     interrupt_response: bool = False
@@ -75,10 +76,11 @@ class FastTurnsSettings(Section):
     """Silence after which the model's server ends the turn and begins the answer, instead of
     ``turn_detection.silence_duration_ms``. The caller does not hear that answer yet."""
     hold_ms: Annotated[int, Field(ge=200, le=5000)] | None = None
-    """The hold time: the answer is heard this long after the end of speech, if the end-of-turn judge does not take the
-    turn for complete, or is not there. null: the value for the agent's language."""
+    """The hold time. If the end-of-turn judge does not take the turn for complete, or is missing, the caller hears the
+    answer this long after the end of speech. null: the value for the agent's language."""
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
-    """The judge's probability from which the answer is heard at once. null: the value for the agent's language."""
+    """If the judge's probability is at least this, the caller hears the answer at once. null: the value for the agent's
+    language."""
 
 
 class HoldDefaults(NamedTuple):

@@ -40,7 +40,7 @@ class AnnouncementSettings(Section):
 
     directory: LocalPath | None = None
     """The service writes the files there, and Asterisk reads them. null: ``announcements`` in ``state_directory``.
-    Every user of the machine may enter that folder, but not list it. ``ariagent check`` lets Asterisk play a file
+    Every user of the machine may enter that folder, but not list it. ``ariagent check`` makes Asterisk play a file
     there."""
 
 

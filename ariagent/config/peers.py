@@ -250,4 +250,4 @@ class LogSettings(Section):
     format: Literal["text", "json"] = "text"
     """``json``: one object a line."""
     transcripts: bool = False
-    """Log what caller and agent say. Off by default: callers say private things."""
+    """Log the words of caller and agent. Off by default: callers say private things."""

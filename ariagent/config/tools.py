@@ -82,8 +82,8 @@ class HttpRequestSettings(Section):
     """One HTTP request that the service may make."""
 
     url: str
-    """The URL. In path and query ariagent replaces ``{name}`` by an argument or a bound value, and ``{caller.number}``
-    and the like by values of the call. It escapes all of them."""
+    """The URL. In the path and the query ariagent replaces ``{name}`` by an argument or a bound value. It replaces
+    ``{caller.number}`` and similar templates by values of the call. It escapes all values."""
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     """Arguments that are not in the URL are sent as a JSON object (POST, PUT, PATCH) or in the query (GET, DELETE)."""
     headers: Headers = {}
@@ -91,8 +91,8 @@ class HttpRequestSettings(Section):
     (``{caller.number}``) and bound values."""
     bound: dict[BoundName, str] = {}
     """Arguments that ariagent fills in from the call, for example ``customer: "{caller.number}"``. The model neither
-    sees nor chooses them. ariagent sends them in the same place as the model's arguments. If an argument has neither a
-    value nor a default (``{queue|none}``), ariagent sends no request."""
+    sees nor chooses them. They are sent like the model's arguments: in the URL, the query or the body. If an argument
+    has neither a value nor a default (``{queue|none}``), ariagent sends no request."""
     timeout_s: Timeout = 8.0
     """Time limit from the start of the request to the end of the answer, retries included."""
     retries: Annotated[int, Field(ge=0, le=5)] = 1
@@ -226,7 +226,8 @@ class OutboundSettings(Section):
     private: tuple[Network, ...] = ()
     """Private and loopback networks that are allowed, for example ``10.1.2.0/24``."""
     per_host: Annotated[int, Field(ge=1, le=1000)] = 32
-    """Most requests to one host at the same time, in all calls. Further requests wait, and calls take turns."""
+    """Most requests to one host at the same time, in all calls. Further requests wait, and ariagent serves the
+    waiting telephone calls in turn."""
 
     @field_validator("allowed_hosts")
     @classmethod
@@ -241,7 +242,7 @@ def _unknown(name: str, known: tuple[str, ...]) -> str:
     if "." in name:
         near = did_you_mean(name, (*placeholders.FIXED, *known))
         fixed = ", ".join(placeholders.FIXED)
-        return f"{{{name}}} is no value of a call{near}; known: {fixed}, variable.NAME, lookup.NAME"
+        return f"{{{name}}} is not a value of a call{near}; known: {fixed}, variable.NAME, lookup.NAME"
     return (
         f"{{{name}}} is not among the properties of parameters (there: {', '.join(known) or 'none'}); add it there, or "
         "to bound"

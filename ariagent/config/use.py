@@ -15,7 +15,7 @@ class RecordsSettings(Section):
     enabled: bool = True
     """Keep records."""
     transcripts: bool = True
-    """Keep what caller and agent said, and the arguments and answers of tools."""
+    """Keep the words of caller and agent, and the arguments and answers of tools."""
     until_the_end: bool = True
     """With ``transcripts: false``: keep the transcript until the call ends, so that the call survives a restart of the
     service."""
@@ -36,7 +36,7 @@ class PriceSettings(Section):
     output_text: Money
     """Output that is text: transcripts of the agent's speech, arguments of functions."""
     input_audio: Money
-    """Input that is audio: what the caller says, and the earlier speech in the conversation."""
+    """Input that is audio: the caller's speech, and the earlier speech in the conversation."""
     cached_audio: Money
     """Audio input that the server still has in its cache from an earlier response."""
     output_audio: Money

@@ -77,7 +77,7 @@ def _transcription(path: KeyPath, wanted: TranscriptionSettings, realtime: Realt
     named = realtime.host_is("azure.com") or "transcribe" in wanted.model or "whisper" in wanted.model
     if not named:
         near = did_you_mean(wanted.model, TRANSCRIBERS)
-        yield (*path, "model"), f"{wanted.model} is no transcription model{near}; known: {', '.join(TRANSCRIBERS)}"
+        yield (*path, "model"), f"{wanted.model} is not a transcription model{near}; known: {', '.join(TRANSCRIBERS)}"
     if wanted.language is not None and wanted.language not in languages.TRANSCRIBED:
         yield (
             (*path, "language"),

@@ -150,7 +150,7 @@ def _values(field: Node) -> str:
     if "anyOf" in field:
         return " or ".join(_values(choice) for choice in field["anyOf"])
     if "oneOf" in field or "$ref" in field:
-        return "see below"
+        return "section (see below)"
     if "enum" in field:
         return ", ".join(f"`{value}`" for value in field["enum"])
     if "const" in field:

@@ -83,7 +83,7 @@ def _document(source: Path, text: str) -> Document:
         raise ConfigurationError(f"{source}:{line}: {wrong}") from None
     except (ValueError, OverflowError):
         if node is None:  # the parser makes a character of \\U and a number, whatever that is
-            line, wrong = text[: text.find("\\U")].count("\n") + 1, "this line has a \\U that is no character"
+            line, wrong = text[: text.find("\\U")].count("\n") + 1, "this line has a \\U that is not a character"
         else:
             line, wrong = _valueless(node), "this line has a date or a number that is none; put it in quotes"
         raise ConfigurationError(f"{source}:{line}: {wrong}") from None

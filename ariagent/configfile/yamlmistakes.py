@@ -22,12 +22,12 @@ def mistake(text: str, error: yaml.YAMLError) -> Mistake:
     began: yaml.Mark | None = getattr(error, "context_mark", None) or mark
     mark = mark or began
     if mark is None or began is None:
-        return 1, f"is no YAML: {said}"
+        return 1, f"is not YAML: {said}"
     spot = _Spot(text.splitlines(), mark.line + 1, mark.column, began.line + 1, began.column, said)
     for part, explain in _EXPLANATIONS:
         if part in said:
             return explain(spot)
-    return min(spot.number, max(1, len(spot.lines))), f"is no YAML: {said}"
+    return min(spot.number, max(1, len(spot.lines))), f"is not YAML: {said}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def _mapping_not_allowed(spot: _Spot) -> Mistake:
     if _NO_SPACE.match(above) and not _KEY.match(above):
         return spot.above, _SPACE
     if spot.above and not _KEY.match(above):
-        return spot.above, "this line is no key with its value, and no part of a text: it lacks a colon and a space"
+        return spot.above, "this line is neither a key with a value nor part of a text: a colon and a space are missing"
     if _indent(spot.line) > _indent(above):
         return _too_far(spot)
     return spot.number, "a key is where no key is allowed; compare its indentation with the lines above"
@@ -115,7 +115,7 @@ def _unfinished(spot: _Spot) -> Mistake:
 def _no_colon(spot: _Spot) -> Mistake:
     if _NO_SPACE.match(spot.at(spot.began)):
         return spot.began, _SPACE
-    return spot.began, "this line is no key with its value, and no part of a text: it lacks a colon and a space"
+    return spot.began, "this line is neither a key with a value nor part of a text: a colon and a space are missing"
 
 
 def _out_of_block(spot: _Spot) -> Mistake:
@@ -194,6 +194,6 @@ _EXPLANATIONS: tuple[tuple[str, Callable[[_Spot], Mistake]], ...] = (
     ("but found another document", _second_document),
     ("expected alphabetic or numeric", _as_it_began),
     ("document start", lambda spot: (spot.number, "a line cannot begin with %; put the text in quotes")),
-    ("unhashable key", lambda spot: (spot.number, "this line has a key that is no text")),
+    ("unhashable key", lambda spot: (spot.number, "this line has a key that is not text")),
 )
 """Explanations by the parser's message."""

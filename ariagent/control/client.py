@@ -97,7 +97,7 @@ class Client:
             return dict(found[0])
         if found:
             some = ", ".join(call["id"] for call in found[:5]) + (", ..." if len(found) > 5 else "")
-            raise ServiceError(f"{name!r} fits several calls: {some}", remedy="Give more characters of the id")
+            raise ServiceError(f"{name!r} matches several calls: {some}", remedy="Give more characters of the id")
         raise ServiceError(f"no active call {name!r}", remedy="`ariagent calls` lists the active calls")
 
     def _ask(self, path: str, body: bytes | None, limit_s: float) -> dict[str, Any]:

@@ -255,7 +255,7 @@ def alone(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InstallError(
-                f"another `ariagent install` or `ariagent uninstall` is at work in {folder}",
+                f"another `ariagent install` or `ariagent uninstall` is already using {folder}",
                 remedy="Wait until it has ended",
             ) from None
         yield

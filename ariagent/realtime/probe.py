@@ -408,7 +408,7 @@ async def _second(realtime: RealtimeSettings, agent: AgentSettings, findings: li
         case ev.SessionFailed(fault=ev.Fault.REQUEST) if asked_g711 and not here:
             # It was there, and refused what it was asked to be.
             findings.append(Finding("sessions", False, "a second session runs beside the first"))
-            findings.append(Finding("g711", True, f"audio/pcmu cannot be had: {event.cause}"))
+            findings.append(Finding("g711", True, f"the server refuses audio/pcmu: {event.cause}"))
         case ev.OutOfBandEnded() if asked_g711:
             findings.append(Finding("sessions", False, "a second session runs beside the first"))
             failure = unheard(event, profile)

@@ -84,7 +84,7 @@ def moment(text: str, now: float, zone: tzinfo | None = None) -> float:
         return (when.replace(tzinfo=zone) if when.tzinfo is None else when).timestamp()
     except (ValueError, OverflowError, OSError):
         raise ConfigurationError(
-            f"--since {text!r} is no time", remedy="Write it as 2026-11-22, 2026-11-22T14:30, 90m, 12h, 7d or 2w"
+            f"--since {text!r} is not a time", remedy="Write it as 2026-11-22, 2026-11-22T14:30, 90m, 12h, 7d or 2w"
         ) from None
 
 

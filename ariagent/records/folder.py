@@ -37,7 +37,7 @@ def problem(directory: Path) -> str:
     """Why this user cannot keep anything in it, or make it; empty where they can. Leaves nothing behind."""
     nearest = next(path for path in (directory, *directory.absolute().parents) if path.exists())
     if not nearest.is_dir():
-        return f"{nearest} is no folder"
+        return f"{nearest} is not a folder"
     try:
         os.rmdir(tempfile.mkdtemp(prefix=".ariagent-", dir=nearest))
     except OSError as error:

@@ -81,9 +81,9 @@ class Store:
         if len(found) == 1:
             return found[0]
         if not found:
-            raise UnknownCallError(f"there is no call {name!r}", remedy="`ariagent calls --all` lists what there is")
+            raise UnknownCallError(f"there is no call {name!r}", remedy="`ariagent calls --all` lists all calls")
         some = ", ".join(row.id for row in found[:5]) + (", ..." if len(found) > 5 else "")
-        raise UnknownCallError(f"{name!r} fits several calls: {some}", remedy="Give more characters of the id")
+        raise UnknownCallError(f"{name!r} matches several calls: {some}", remedy="Give more characters of the id")
 
     def visits(self, call: str) -> list[CallRow]:
         """All visits of the call with this id."""

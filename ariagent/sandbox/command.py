@@ -54,7 +54,9 @@ def sandbox(
     ] = 150,
     voice: Annotated[
         str,
-        typer.Option(help="A flite voice (rms, slt, awb, kal, kal16), or tone. '': depends on the session's voice."),
+        typer.Option(
+            help="A flite voice (rms, slt, awb, kal, kal16), or tone. Empty: it depends on the session's voice."
+        ),
     ] = "rms",
     session_seconds: Annotated[float, typer.Option(min=1, help="Seconds after which a session expires.")] = 3600,
     ping_seconds: Annotated[float, typer.Option(min=0, help="Seconds between two pings; 0: no pings.")] = 20,

@@ -39,7 +39,7 @@ FAULTS = {
     "not answer",
     "g711_lies": "the server acknowledges audio/pcmu and audio/pcma, but sends and expects PCM16 at 16 kHz",
     "hold_stop": "the server sends speech_stopped, the commit, the transcript and response.created only with the "
-    "answer's first output, or when a running response is done; with the fault stall as well, a "
+    "answer's first output, or when a running response is done. Together with the fault stall a "
     "response stops before its first output",
     "pending_calls": "while a function call has no output, response.create is refused "
     "(function_call_output_pending) and a turn's answer fails (response_failed)",

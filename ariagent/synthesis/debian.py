@@ -53,7 +53,7 @@ def ensure_folder(
         return root
     for needed in ("apt-get", "dpkg-deb"):
         if shutil.which(needed) is None:
-            cause = f"{name} is missing and there is no {needed} to fetch it with"
+            cause = f"{name} is missing, and so is {needed}, which fetches it"
             raise ConfigurationError(cause, remedy=_remedy(name))
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / "packages.lock", progress):

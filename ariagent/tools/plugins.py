@@ -149,7 +149,7 @@ def _problem(point: EntryPoint, tool: Any) -> str | None:
 
 def _bound_problem(properties: Mapping[str, Any], bound: Any) -> str | None:
     if not isinstance(bound, Mapping) or not all(isinstance(each, str) for item in bound.items() for each in item):
-        return "has bound values that are no mapping of names to texts"
+        return "has bound values that are not a mapping of names to texts"
     for name in (*properties, *bound):
         if problem := binding.name_problem(name):
             return f"has a parameter that cannot be used: {problem}"

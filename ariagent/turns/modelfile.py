@@ -165,7 +165,7 @@ def _download(scratch: Path) -> None:
         pip = [program]
     else:
         raise ConfigurationError(
-            "there is no pip to fetch the end-of-turn model with",
+            "pip, which fetches the end-of-turn model, is missing",
             remedy="Install pip, or copy the file from another machine that has it",
         )
     wanted = scratch / "wanted.txt"

@@ -42,7 +42,9 @@ def text_problem(text: str) -> str | None:
     for each in placeholders.templates(text):
         if not is_call_value(each.name):
             known = (*placeholders.FIXED, *(f"{prefix}.NAME" for prefix in placeholders.OPEN))
-            return f"{{{each.name}}} is no value of a call{did_you_mean(each.name, known)}; known: {', '.join(known)}"
+            return (
+                f"{{{each.name}}} is not a value of a call{did_you_mean(each.name, known)}; known: {', '.join(known)}"
+            )
     unclosed = next((text for text in placeholders.problems(text, lookups=None) if "not closed" in text), None)
     return unclosed
 

@@ -81,7 +81,7 @@ def problems(text: str, variables: tuple[str, ...] = (), lookups: tuple[str, ...
         elif template.name not in FIXED:
             yield f"{shown} is not known (known: {', '.join(FIXED)}, variable.NAME, lookup.NAME)"
     for match in _STARTED.finditer(_TEMPLATE.sub(" ", text)):
-        yield f"{match[0]}... is not closed; write {{{match[0]} where it is no template"
+        yield f"{match[0]}... is not closed; write {{{match[0]} where it is not a template"
 
 
 def fill(text: str, values: Mapping[str, str]) -> Filled:

@@ -81,7 +81,7 @@ def fill(template: str, values: Mapping[str, Value], rest: Iterable[tuple[str, V
     added = "&".join(f"{_escape(name, name)}={_escape(name, value)}" for name, value in rest)
     url = f"{path}{question or ('?' if added else '')}{query}{'&' if query and added else ''}{added}"
     if _climbs(urlsplit(url).path):
-        raise _refused("the arguments are no part of a path")
+        raise _refused("the arguments are not part of a path")
     if len(url) > MAX_LENGTH:
         raise _refused("the arguments are too long")
     return url

@@ -311,7 +311,7 @@ async def test_another_service_on_the_port_is_named(
 ) -> None:
     manager.greeting = greeting
     one = await desk(wait=False)
-    await one.until(lambda: "no manager interface" in causes(caplog))
+    await one.until(lambda: "not a manager interface" in causes(caplog))
     assert "ami.port" in causes(caplog)
 
 

@@ -46,7 +46,7 @@ def test_the_greeting_says_the_version() -> None:
 
 @pytest.mark.parametrize("junk", [b"SSH-2.0-OpenSSH\r\n", b"\r\n", b"\0" * 300, b"HTTP/1.1 400 Bad Request\r\n\r\n"])
 def test_another_protocol_is_refused(junk: bytes) -> None:
-    with pytest.raises(AmiError, match="no manager interface"):
+    with pytest.raises(AmiError, match="not a manager interface"):
         Decoder().feed(junk)
 
 

@@ -82,7 +82,7 @@ class TestBad:
     async def test_an_http_server(self, make_manager: Any) -> None:
         manager = await make_manager(greeting=b"HTTP/1.1 404 Not Found\r\n")
         error = await refused(manager)
-        assert str(error) == "no manager interface: an HTTP server answered"
+        assert str(error) == "not a manager interface: an HTTP server answered"
 
     def test_what_the_settings_lack_is_told_before_anything_is_tried(self, tmp_path: Any) -> None:
         def client(**settings: Any) -> AmiClient:

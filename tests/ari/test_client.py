@@ -214,7 +214,7 @@ class TestRequests:
         ari_server.empty_bridges |= {"e": "ariagent/ariagent", "another's": "ariagent/other", "a site's": ""}
         assert await client.bridges_made() == ["b", "e"]
         ari_server.answers["GET /bridges"] = (200, {"message": "no list"})
-        with pytest.raises(AriError, match="no list of bridges"):
+        with pytest.raises(AriError, match="not a list of bridges"):
             await client.bridges_made()
 
     async def test_the_application(self, client: AriClient) -> None:

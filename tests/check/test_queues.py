@@ -159,7 +159,7 @@ def test_a_human_queue_that_answers_nobody(queue: str, members: int | None, usab
     result = judge_human_queue(queue, members, usable, "")
     assert (result.status, result.found) == (
         Status.FAILED,
-        f"{found}: callers whom the AI cannot help are turned away",
+        f"{found}: callers that the AI cannot help are turned away",
     )
     assert "ariagent install" in result.remedy or "human agents" in result.remedy
     with_resort = judge_human_queue(queue, members, usable, "from-internal,500,1")

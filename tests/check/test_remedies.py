@@ -185,7 +185,7 @@ def test_what_is_wrong_is_noticed(text: str) -> None:
     "text",
     [
         "Run `ariagent install` (it shows first what it would change)",
-        "`ariagent calls --all` lists what there is",
+        "`ariagent calls --all` lists all calls",
         "Set destinations.{}.queue and agents.NAME.opening",
         "Look at manager.conf and at Asterisk's log",
     ],

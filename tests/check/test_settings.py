@@ -135,7 +135,7 @@ class TestFolder:
         (tmp_path / "a").write_text("")
         result = folder(tmp_path / "a" / "b")
         assert result.status is Status.FAILED
-        assert result.found.endswith(f": {tmp_path / 'a'} is no folder")
+        assert result.found.endswith(f": {tmp_path / 'a'} is not a folder")
 
     @pytest.mark.parametrize("directory", [Path("/proc/ariagent"), Path("/proc/sys")])
     def test_where_even_root_may_not_write(self, directory: Path) -> None:

@@ -238,7 +238,7 @@ class TestHours:
             ),
             (
                 "hours:\n a:\n  timezone: UTC\n  week:\n   mon: 08-09",
-                "5: hours.a.week.mon: 08-09 is no range of hours; write for example 08:00-12:00",
+                "5: hours.a.week.mon: 08-09 is not a range of hours; write for example 08:00-12:00",
             ),
             (
                 "hours:\n a:\n  timezone: UTC\n  week:\n   mon: [08:00-12:00, 11:00-13:00]",
@@ -246,7 +246,7 @@ class TestHours:
             ),
             (
                 "hours:\n a:\n  timezone: UTC\n  week:\n   montag: 08:00-12:00",
-                "5: hours.a.week.montag: montag is no day of the week; they are mon, tue, wed, thu, fri, sat, sun",
+                "5: hours.a.week.montag: montag is not a day of the week; they are mon, tue, wed, thu, fri, sat, sun",
             ),
             (
                 "hours:\n a:\n  timezone: UTC\n  week: {mon-tue: 08:00-09:00, tue: 10:00-11:00}",
@@ -254,7 +254,7 @@ class TestHours:
             ),
             (
                 "hours:\n a:\n  timezone: UTC\n  week: {mon: 08:00-09:00}\n  holidays:\n  - 24.12.",
-                "6: hours.a.holidays[0]: 24.12. is no date; write for example 2026-12-24, or 12-25 for every year",
+                "6: hours.a.holidays[0]: 24.12. is not a date; write for example 2026-12-24, or 12-25 for every year",
             ),
             (
                 AMI + "pool: {calls_outside: a, calls_during: b}",

@@ -63,7 +63,7 @@ class TestTranscriptionLanguage:
 class TestTranscriptionModel:
     def test_a_slip(self, complaint: Complaint) -> None:
         said = complaint(OPENAI + agent("transcription: {model: gpt-realtime}"))
-        assert said.startswith("FILE:4: agents.default.transcription.model: gpt-realtime is no transcription model")
+        assert said.startswith("FILE:4: agents.default.transcription.model: gpt-realtime is not a transcription model")
 
     @pytest.mark.parametrize("model", ["gpt-transcribe", "gpt-4o-mini-transcribe-2025-12-15", "whisper-1"])
     def test_ones_that_there_are(self, loaded: Loaded, model: str) -> None:

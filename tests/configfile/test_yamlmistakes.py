@@ -9,7 +9,7 @@ from ariagent.errors import ConfigurationError
 
 FURTHER = "this line is indented further than line {}, which has its value already"
 COLON = "a space must follow the colon after a key"
-NO_KEY = "this line is no key with its value"
+NO_KEY = "this line is neither a key with a value"
 BETWEEN = "this line is indented less than line {} and further than line {}; begin it where one of them begins"
 
 CASES = {
@@ -54,8 +54,8 @@ CASES = {
     "two documents": ("a: 1\n---\nb: 2\n", 2, "this line begins a second document (---); a file has one"),
     "a control character": ("a: 1\nb: \x07\n", 2, "this line holds the character U+0007"),
     "a date that is none": ("a: 1\nb: [2026-12-24, 2026-99-99]\n", 2, "this line has a date or a number that is none"),
-    "an escape that is no character": ('a: 1\nb: "\\UFFFFFFFF"\n', 2, "this line has a \\U that is no character"),
-    "a key that is a list": ("a: 1\n? [x]\n: 1\n", 2, "this line has a key that is no text"),
+    "an escape that is no character": ('a: 1\nb: "\\UFFFFFFFF"\n', 2, "this line has a \\U that is not a character"),
+    "a key that is a list": ("a: 1\n? [x]\n: 1\n", 2, "this line has a key that is not text"),
 }
 
 
@@ -68,5 +68,5 @@ def test_a_mistake_is_told_with_its_line(case: str) -> None:
 
 
 def test_what_the_parser_says_of_anything_else_has_its_line_too() -> None:
-    with pytest.raises(ConfigurationError, match=r"^a\.yaml:2: is no YAML: expected a mapping or list of mappings"):
+    with pytest.raises(ConfigurationError, match=r"^a\.yaml:2: is not YAML: expected a mapping or list of mappings"):
         yamlfile.parse(Path("a.yaml"), "a: 1\n<<: 1\n")

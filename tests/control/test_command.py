@@ -213,7 +213,7 @@ async def test_a_call_is_named_by_a_part_of_its_id_that_only_it_has(run: Run, bu
     assert (await run("whisper", "c1", "x")).exit_code == 0, "it has this id, though another one begins with it"
     result = await run("whisper", "1", "x")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "ariagent: '1' fits several calls: c1, d1. Give more characters of the id\n"
+    assert result.stderr == "ariagent: '1' matches several calls: c1, d1. Give more characters of the id\n"
     assert (await run("whisper", "d", "x")).stdout == "The agent of d1 got this note: x\n"
 
 

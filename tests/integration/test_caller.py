@@ -143,7 +143,7 @@ async def test_an_agent_that_talks_on_fails_the_interruption(settings: Settings)
     """The hold music of a queue does not stop for anybody."""
     report = await call(settings, do.Interrupt(0.3, "Wait a moment.", 0.5), extension="7100")
     assert [failure.cause for failure in report.failures] == [
-        "the agent was still talking 0.5 s after the caller began to"
+        "the agent was still talking 0.5 s after the caller began to talk"
     ]
     assert report.interruptions == []
 

@@ -158,7 +158,7 @@ async def test_other_sentences_say_what_they_need_and_fetch_nothing(
         command, "call", "7001", "--fetch", "--script", str(open_folder / "mine.yaml"), "-c", str(settings)
     )
     assert (done.code, "Traceback" in done.output) == (2, False), done.output
-    assert "flite is missing and there is no apt-get to fetch it with. Install flite" in done.text
+    assert "flite is missing, and so is apt-get, which fetches it. Install flite" in done.text
     assert written() == before
 
 

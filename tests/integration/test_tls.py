@@ -227,7 +227,7 @@ async def test_each_interface_at_the_other_ones_port(secured: Secured) -> None:
     said = await ari_error(secured.ari(url=f"http://127.0.0.1:{secured.asterisk.ami_port}", **no_tls))
     assert "is Asterisk's manager interface, not its HTTP server" in str(said)
     assert str(await ami_error(secured.ami(port=secured.https_port))) == (
-        "no manager interface: an HTTP server answered"
+        "not a manager interface: an HTTP server answered"
     )
 
 

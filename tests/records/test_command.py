@@ -116,7 +116,7 @@ def test_ids_may_be_abbreviated_when_only_one_call_has_them(run: Run, sample: Ca
     assert run("1795357064.12").exit_code == 0
     several = run("1795357064")
     assert several.exit_code == 1
-    assert "'1795357064' fits several calls: 1795357064.120, 1795357064.12. Give more" in several.stderr
+    assert "'1795357064' matches several calls: 1795357064.120, 1795357064.12. Give more" in several.stderr
     for nothing in ("%", "_", "99", "1795357064.12/9", "1795357064.12/x"):
         result = run(nothing)
         assert result.exit_code == 1
@@ -174,7 +174,7 @@ def test_since_is_a_time_or_so_long_ago() -> None:
     assert moment("2026-11-22", 0) == time.mktime((2026, 11, 22, 0, 0, 0, 0, 0, -1))
     assert moment("2026-11-22T14:30:00+00:00", 0) == 1795357800.0
     for wrong in ("yesterday", "", "5", "2026-13-01", "9999999d9"):
-        with pytest.raises(ConfigurationError, match="is no time"):
+        with pytest.raises(ConfigurationError, match="is not a time"):
             moment(wrong, 0)
 
 

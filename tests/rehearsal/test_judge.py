@@ -146,7 +146,7 @@ def test_nothing_is_expected_of_a_call_that_was_not_answered() -> None:
     ("expect", "complaint"),
     [
         ("saied: [x]", "talk.yaml:4: expect.saied: unknown key (known here: said, never_said, tools"),
-        ("said: [/(/]", "talk.yaml:4: expect.said[0]: /(/ is no regular expression"),
+        ("said: [/(/]", "talk.yaml:4: expect.said[0]: /(/ is not a regular expression"),
         ("said: ['...']", "'...' has no words"),
         ("said: [{any: [x], after: 2}]", "after: 2, but there are 1 steps"),
         ("said: [{all: [x]}]", "expect.said[0].all: unknown key (known here: any, after)"),

