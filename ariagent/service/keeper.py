@@ -37,9 +37,8 @@ def keep() -> str | End:
         if (service := os.fork()) == 0:
             _name_process(name)
             _die_with(keeper)
-            # Until the service can handle it: its settings are not old yet.
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
-            signal.pthread_sigmask(signal.SIG_SETMASK, outside)
+            # SIGHUP waits until the service can handle it.
+            signal.pthread_sigmask(signal.SIG_SETMASK, outside | {signal.SIGHUP})
             return cause
         _name_process(NAME)
         how = _wait(service, restarts)

@@ -358,6 +358,12 @@ class Service:
             "asterisk.found",
             extra={"fields": {"asterisk": version, "audio": f"slin/{fmt.rate_hz}", "audiosocket": address}},
         )
+        admission = await asyncio.to_thread(self._admission)
+        judge = await self.turn_judge.of(settings)
+        # A reload may have changed the settings meanwhile. There is no wait from here on.
+        settings = self.settings
+        admission.configure(settings)
+        spending.configure(settings.cost, settings.zone)
         context = Context(
             settings=settings,
             ari=self.ari,
@@ -372,11 +378,11 @@ class Service:
             toolbox=self.toolbox,
             journal=journal,
             spending=spending,
-            admission=await asyncio.to_thread(self._admission),
+            admission=admission,
             overloaded=lambda: self.lag.overloaded,
             audio_health=self.audio,
             ami=self.ami,
-            turn_judge=await self.turn_judge.of(settings),
+            turn_judge=judge,
             transferred_call=lambda call_id: transferred_call(self.settings, call_id),
             queue_view=pool.view if pool is not None else lambda name: None,
             has_queue=pool.has_queue if pool is not None else lambda name: None,
@@ -478,9 +484,11 @@ class Service:
 
     def _listen_for_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, FORWARDED_SIGTERM, signal.SIGINT, signal.SIGHUP):
-            with suppress(NotImplementedError, RuntimeError, ValueError):
+        with suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread
+            for number in (signal.SIGTERM, FORWARDED_SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.add_signal_handler(number, self._signalled, number)
+            # It was blocked until now, see ariagent.start and the keeper.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     async def _told_to_end(self) -> None:
         waits = [asyncio.ensure_future(event.wait()) for event in (self._draining.asked, self._stop)]

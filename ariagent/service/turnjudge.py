@@ -32,7 +32,8 @@ class TurnJudge:
             except ConfigurationError as error:
                 log.warning("turn.no_judge", extra={"fields": {"cause": error.line}})
                 return None
-            self._worker = JudgeWorker(judge)
+            if self._worker is None:  # at a reload another request may have loaded it meanwhile
+                self._worker = JudgeWorker(judge)
         return self._worker
 
     @property

@@ -23,6 +23,8 @@ LAB = "ARIAGENT_LAB"
 """Environment variable: the lab's folder. The model is kept there."""
 FOLDER = Path("var/lib/ariagent/models")
 """Below the root of the file system: the model of a site."""
+PACKAGED = Path(sys.prefix) / "models"
+"""The Debian package brings the model in this folder."""
 INSTALL = "`ariagent install --turns --apply`"
 """The command that fetches the model for a site."""
 
@@ -61,9 +63,14 @@ Download = Callable[[Path], None]
 
 
 def folder() -> Path:
-    """The folder of the model: the lab's where there is a lab, else the site's."""
+    """The folder of the model: the lab's where there is a lab, else the Debian package's or the site's."""
     lab = os.environ.get(LAB)
-    return in_lab(Path(lab).absolute()) if lab else Path("/") / FOLDER
+    return in_lab(Path(lab).absolute()) if lab else installed_in(Path("/"))
+
+
+def installed_in(root: Path) -> Path:
+    """The folder of the model that ``ariagent install`` cares for; ``root`` is the root of the site's files."""
+    return PACKAGED if PACKAGED.is_dir() else root / FOLDER
 
 
 def in_lab(lab: Path) -> Path:

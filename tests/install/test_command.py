@@ -86,6 +86,21 @@ def test_the_end_of_turn_model_is_fetched_and_removed_only_on_request(make_site:
     assert tree(site.root) == before
 
 
+def test_the_end_of_turn_model_of_the_debian_package_is_neither_fetched_nor_removed(
+    make_site: MakeSite, index: Index, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packaged = tmp_path_factory.mktemp("package") / "models"
+    monkeypatch.setattr(modelfile, "PACKAGED", packaged)
+    modelfile.fetch(packaged, lambda _: None, download=index.download)
+    site = make_site(STOCK)
+    for words in (("--turns",), ("--turns", "--apply")):
+        assert f"the end-of-turn model is in {packaged} already" in install(site, *words).output
+    assert index.asked == 1
+    assert not (site.root / "var/lib/ariagent/models").exists()
+    assert run(site, "uninstall").exit_code == 0
+    assert modelfile.is_complete(packaged)
+
+
 def test_a_model_that_cannot_be_fetched_is_an_error_and_the_rest_is_installed(
     make_site: MakeSite, index: Index
 ) -> None:

@@ -4,18 +4,25 @@ import asyncio
 import fcntl
 import os
 import pty
+import re
 import signal
+import socket
 import sys
 import termios
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import ariagent
-from ariagent.config import Settings
+from ariagent.call.admission import Admission
+from ariagent.check.site import opened
+from ariagent.config import AudioSocketSettings, RealtimeSettings, Settings
+from ariagent.loop import run_async
 from ariagent.service import keeper
 from ariagent.service.service import Service
 from lab import waiting
@@ -84,8 +91,12 @@ class Command:
 
 
 @asynccontextmanager
-async def run(settings: Path, *words: str, **changed: object) -> AsyncIterator[Command]:
+async def run(
+    settings: Path, *words: str, more: Mapping[str, str] | None = None, **changed: object
+) -> AsyncIterator[Command]:
+    """``more``: variables that it has beside the usual ones."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ARIAGENT_")}
+    environment.update(more or {})
     process = Forked("run", *words, "-c", str(settings), environment=environment, changed=changed)
     try:
         yield Command(process, await process.error())
@@ -208,6 +219,119 @@ async def test_a_reload_does_not_kill_a_service_that_cannot_handle_it_yet(settin
         command.process.signal(signal.SIGTERM)
         assert await command.logs("came ") == f"came {keeper.FORWARDED_SIGTERM.name}\n"
         assert command.count("service.crashed") == 0
+
+
+def hasty_administrator(work: Coroutine[Any, Any, None]) -> None:
+    """In place of ``run_async``: the settings are read. They are changed, and a reload is asked for, at once."""
+    file = Path(sys.argv[-1])
+    file.write_text(file.read_text() + "drain_timeout_s: 7\n")
+    os.kill(os.getpid(), signal.SIGHUP)
+    run_async(work)
+
+
+@pytest.mark.parametrize("words", [(), ("--no-keeper",)], ids=["keeper", "alone"])
+async def test_a_reload_is_not_lost_while_the_service_starts(words: tuple[str, ...], settings: Path) -> None:
+    async with run(settings, *words, **{"ariagent.cli.service.run_async": hasty_administrator}) as command:
+        assert "changed=drain_timeout_s" in await command.logs(" settings.reloaded ")
+        command.process.signal(signal.SIGTERM)
+        assert await command.ended() == 0
+        assert command.count("service.crashed") == 0
+
+
+async def test_a_reload_while_the_service_prepares_for_calls_is_for_these_calls(tmp_path: Path) -> None:
+    nobody = RealtimeSettings(url="ws://127.0.0.1:1")
+    media = AudioSocketSettings(advertise="127.0.0.1:9092")
+    old = Settings(state_directory=tmp_path, audiosocket=media, realtime=nobody)
+    new = old.model_copy(update={"drain_timeout_s": 7.0})
+    adopted = threading.Event()
+    service = Service(old, lambda: new, lambda _: adopted.set())
+    admission, loop = service._admission, asyncio.get_running_loop()
+
+    def reloaded_meanwhile() -> Admission:
+        loop.call_soon_threadsafe(service.reload)
+        assert adopted.wait(LIMIT_S)
+        return admission()
+
+    service._admission = reloaded_meanwhile  # type: ignore[method-assign]
+    await service._open_journal()
+    assert service.journal is not None
+    try:
+        async with opened(old, "here", serving=False) as site:
+            context, _ = await service._make_context("23.4.1", site)
+        assert service.settings is new
+        assert context.settings is new
+        assert context.toolbox is service.toolbox
+    finally:
+        if service._reloading is not None:
+            service._reloading.cancel()
+        service.journal.close()
+        await service.ari.close()
+
+
+RELOADED_EARLY = """
+import os, signal, sys
+from ariagent.start import main
+
+early = sys.argv.pop(1)
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == early:
+            os.kill(os.getpid(), signal.SIGHUP)
+
+sys.meta_path.insert(0, Finder())
+main()
+"""
+"""``ariagent``, which gets SIGHUP when it begins to import the module that the first argument names."""
+
+
+@pytest.mark.parametrize("module", ["ariagent.cli", "ariagent.service.service"])
+@pytest.mark.parametrize("words", [(), ("--no-keeper",)], ids=["keeper", "alone"])
+async def test_a_reload_in_the_first_moment_kills_nothing(words: tuple[str, ...], module: str, settings: Path) -> None:
+    """The real command, which has nothing imported yet."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", RELOADED_EARLY, module, "run", *words, "-c", str(settings)),
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(ariagent.__file__).parents[1])},
+    )
+    assert process.stderr is not None
+    shown = ""
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            while not (" settings.reloaded " in shown and WAITING in shown):
+                line = await process.stderr.readline()
+                assert line, f"it ended: {shown}"
+                shown += line.decode()
+            process.terminate()
+            await process.stderr.read()
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert "service.crashed" not in shown
+
+
+async def test_the_unit_and_the_command_agree(settings: Path, tmp_path: Path) -> None:
+    """systemd signals only the main process, the keeper, and hears of nothing: Type=notify would wait for ever."""
+    unit = (Path(__file__).parents[2] / "packaging" / "ariagent.service").read_text()
+    option = dict(re.findall(r"^(Type|KillMode|KillSignal|ExecStart|ExecReload)=(.*)$", unit, re.MULTILINE))
+    assert option["ExecStart"].split()[1:] == ["run", "-c", "/etc/ariagent/ariagent.yaml"]
+    assert (option["Type"], option["KillMode"]) == ("exec", "mixed")
+    assert not re.search(r"^(NotifyAccess|WatchdogSec|PIDFile|GuessMainPID)=", unit, re.MULTILINE)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        async with run(settings, more={"NOTIFY_SOCKET": str(tmp_path / "notify")}) as command:
+            await command.logs(WAITING)
+            reload = option["ExecReload"].replace("$MAINPID", str(command.pid)).split()
+            assert await (await asyncio.create_subprocess_exec(*reload)).wait() == 0
+            await command.logs(" settings.reloaded ")
+            command.process.signal(signal.Signals[option["KillSignal"]])
+            assert "signal=SIGTERM " in await command.logs(" service.signalled ")
+            assert await command.ended() == 0
+            assert command.count("service.stopped") == 1
+        with pytest.raises(BlockingIOError):
+            manager.recv(4096)
 
 
 async def test_a_signal_ends_a_keeper_that_waits_to_start_the_service_again(settings: Path) -> None:

@@ -1,8 +1,10 @@
 """The Debian package: installed by dpkg on a clean machine beside an Asterisk, used, and taken out again."""
 
+import asyncio
 import gzip
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,21 +16,26 @@ import pytest
 from ariagent import __version__, shipped
 from ariagent.errors import ConfigurationError
 from ariagent.synthesis.unpacked import loader
+from ariagent.turns import modelfile
 from lab import environment
 from lab.asterisk import AsteriskProcess
 from lab.packages import AsteriskProgram, default_lab_dir, ensure_package
 from tests.containerfile import copied
 from tests.sites.conftest import CHECKOUT, LIMIT_S, Heard, SiteUnderTest, difference, service
-from tests.sites.machine import Machine, copy_of_clean_machine
+from tests.sites.machine import ENVIRONMENT, Machine, copy_of_clean_machine
 from tests.sites.shapes import DEBIAN, Addresses, build
 from tests.sites.test_sites import AI, hear_each_other, human_answers, quiet
 
 pytestmark = pytest.mark.deb
 
-LARGEST_MB = 45
+LARGEST_MB = 65
+JUDGE_MB = 50
+"""The most that the end-of-turn judge may take when it is installed."""
 ASTERISK = "/srv/asterisk"
-STATE = "/var/lib/ariagent"
 """Where the machine sees the lab's Asterisk, which is of another release than the machine."""
+STATE = "/var/lib/ariagent"
+WITHOUT_LAB = ("env", f"--unset={modelfile.LAB}")
+"""The tests' variable would lead to the lab's model of the end-of-turn judge."""
 
 
 class PackagedSite(SiteUnderTest):
@@ -45,12 +52,12 @@ class PackagedSite(SiteUnderTest):
         return {"PATH": "/usr/sbin:/usr/bin"}
 
     def argv(self, *words: str) -> list[str]:
-        return [*self.machine.entering(), "ariagent", *words]
+        return [*self.machine.entering(), *WITHOUT_LAB, "ariagent", *words]
 
     @property
     def service_argv(self) -> list[str]:
         # The command line as in the unit.
-        return [*self.machine.entering("ariagent"), *self._unit("ExecStart")[0].split()]
+        return [*self.machine.entering("ariagent"), *WITHOUT_LAB, *self._unit("ExecStart")[0].split()]
 
     @property
     def service_environment(self) -> dict[str, str]:
@@ -134,6 +141,13 @@ def test_the_package_holds_what_it_needs_and_nothing_of_where_it_was_built(packa
     assert {path for path in held if path.startswith("/usr/bin/")} == {"/usr/bin/", "/usr/bin/ariagent"}
     folder = tmp_path / "package"
     subprocess.run(["dpkg-deb", "--raw-extract", package, folder], check=True)
+    (runtime,) = folder.glob("usr/lib/ariagent/lib/python3*/site-packages/onnxruntime")
+    models = folder / "usr/lib/ariagent/models"
+    assert modelfile.is_complete(models)
+    assert {path.name for path in models.iterdir()} == {part.name for part in modelfile.PARTS}
+    judge = [path for place in (runtime, models) for path in place.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in judge) < JUDGE_MB * 1e6
+    assert {"LICENSE", "ThirdPartyNotices.txt"} <= {path.name for path in judge}
     assert not (folder / "DEBIAN/conffiles").exists()
     # The folders of the checkout, of its copy and of the build.
     places = ["-e", str(CHECKOUT), "-e", str(package.parents[1]), "-e", "/tmp/tmp."]
@@ -179,6 +193,8 @@ def test_a_clean_machine_takes_it_and_loses_it_again(package: Path, machine: Mac
     assert machine.done("/usr/lib/ariagent/bin/python", "-c", "import sites_own") == "found\n"
     shutil.rmtree(machine.root / "usr/local/lib/ariagent")
 
+    _judge_in_the_sandbox_of_the_unit(machine)
+
     machine.done("dpkg", "--remove", "ariagent")
     assert not list(wants.glob("ariagent*"))
     machine.done("dpkg", "--purge", "ariagent")
@@ -188,6 +204,34 @@ def test_a_clean_machine_takes_it_and_loses_it_again(package: Path, machine: Mac
     changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
     assert {path for path in changed if not re.fullmatch(own, path)} == set()
     assert "ariagent" not in (machine.root / "etc/passwd").read_text()
+
+
+JUDGING = """
+import ctypes, mmap, os
+from ariagent.turns import modelfile
+from ariagent.turns.judge import Judge
+
+if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0):  # PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN; Linux 6.3
+    print("no MemoryDenyWriteExecute")
+try:
+    mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+except PermissionError:
+    print("denied")
+judge = Judge.open(modelfile.folder() / modelfile.MODEL.name)
+print(0 <= judge.judge(bytes(32_000), 8_000) <= 1)
+"""
+
+
+def _judge_in_the_sandbox_of_the_unit(machine: Machine) -> None:
+    """As the service's user, who can write nowhere, and with MemoryDenyWriteExecute of the unit."""
+    unit = (CHECKOUT / "packaging/ariagent.service").read_text()
+    assert re.search("^MemoryDenyWriteExecute=yes$", unit, re.MULTILINE)
+    argv = [*machine.entering("ariagent"), "/usr/lib/ariagent/bin/python", "-c", JUDGING]
+    done = subprocess.run(argv, capture_output=True, text=True, env=ENVIRONMENT, timeout=120, check=False)
+    said = done.stdout.splitlines()
+    if "no MemoryDenyWriteExecute" in said:
+        said = ["denied", *said[1:]]
+    assert (said, done.stderr) == (["denied", "True"], "")
 
 
 def test_the_service_is_stopped_only_when_the_package_goes(package: Path, machine: Machine, tmp_path: Path) -> None:
@@ -236,7 +280,34 @@ def _as_version(package: Path, version: str, to: Path, scratch: Path) -> str:
     return name
 
 
-async def test_calls_through_the_installed_package(package: Path, site: PackagedSite) -> None:
+async def _has_the_judge(site: PackagedSite, running: environment.Process) -> None:
+    assert not [line for line in running.log.splitlines() if " turn.no_judge " in line]
+    checked = await site.ariagent("check")
+    cost = r"^(ok|warning) +end-of-turn judge +- one judgement takes \d+ ms of a core"
+    assert re.search(cost, checked.out, re.MULTILINE), checked
+    # Nothing is left to fetch.
+    installed = await site.install("--turns", "--apply")
+    assert "the end-of-turn model is in /usr/lib/ariagent/models already" in installed.out, installed
+
+
+async def _rehearse(site: PackagedSite) -> None:
+    """The command that the error names is enough. The machine has no network: pip installs from outside."""
+    (site.root / "srv/one.yaml").write_text("steps:\n  - wait_answer: {within: 30}\n  - hangup\n")
+    words = ("rehearse", "/srv/one.yaml", "--exten", AI)
+    refused = await site.ariagent(*words)
+    assert (refused.code, "needs the extra rehearsal" in refused.err) == (2, True), refused
+    command = re.search(r"sudo python3 -m pip install --target (/usr/local/lib/ariagent) (.*)$", refused.err, re.M)
+    assert command is not None, refused
+    pip = [Path(sys.executable).with_name("pip"), "--python", "/usr/bin/python3", "install", "--quiet"]
+    argv = [*pip, "--target", site.root / command[1][1:], *shlex.split(command[2])]
+    await asyncio.to_thread(subprocess.run, argv, check=True)
+    rehearsed = await site.ariagent(*words)
+    assert rehearsed.code == 0, rehearsed
+
+
+async def test_calls_through_the_installed_package(
+    package: Path, site: PackagedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine, root = site.machine, site.root
     shutil.copy(package, root / "srv")
     before = root / "srv" / "etc.before"
@@ -255,8 +326,14 @@ async def test_calls_through_the_installed_package(package: Path, site: Packaged
         made = await site.ariagent("init", *words)
         assert made.code == 0, made
         await site.restart()
+        monkeypatch.setenv("MODEL_KEY", "any")
+        settings = site.settings.read_text()
+        site.settings.write_text(re.sub("^( +)instructions:", "\\1turns: fast\n\\1instructions:", settings, flags=re.M))
+        assert "turns: fast" in site.settings.read_text()
         caller, human_agent = await site.phone("1001"), await site.phone("1002")
-        async with service(site):
+        async with service(site) as running:
+            await _has_the_judge(site, running)
+            await _rehearse(site)
             call = await caller.dial(AI)
             await call.answered(LIMIT_S)
             await Heard(call).loud()

@@ -132,11 +132,14 @@ def test_a_missing_or_other_model_is_an_error_with_a_remedy(content: bytes | Non
     assert "`ariagent install --turns --apply`" in caught.value.remedy
 
 
-def test_the_lab_has_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lab_and_the_debian_package_have_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(modelfile.LAB, str(tmp_path))
     assert modelfile.folder() == tmp_path / "models"
     monkeypatch.delenv(modelfile.LAB)
+    monkeypatch.setattr(modelfile, "PACKAGED", tmp_path / "models")
     assert modelfile.folder() == Path("/var/lib/ariagent/models")
+    (tmp_path / "models").mkdir()
+    assert modelfile.folder() == tmp_path / "models"
 
 
 def test_the_licence_is_the_one_that_the_model_has(model: Path) -> None:
