@@ -108,7 +108,7 @@ class Conversation:
         self._cut_in: CutIn | None = None
         """The newest sound of the caller's, should it be speech."""
         self._answer_at = float("-inf")
-        """When the caller began to hear the newest answer to a turn of theirs, until their next turn begins."""
+        """When the caller began to hear the newest answer to a turn of theirs."""
         self._opening = ""
         self._openings = 0
         self._replayed = False
@@ -392,8 +392,7 @@ class Conversation:
             detector.continues(event.item_id)
             return self.hold.sound_continues(before, self._session, now)
         after_s = now - self._answer_at
-        # Also after the end of a short answer: the caller has heard it in the middle of their turn.
-        self._cut_in = CutIn(after_s) if after_s <= CUT_IN_S else None
+        self._cut_in = CutIn(after_s) if after_s <= CUT_IN_S and not self.quiet else None
         if self._background.hides(now):
             self._turn.open = True
             self._session.dismiss(event.item_id, now)
@@ -416,7 +415,6 @@ class Conversation:
     def _began(self, start_ms: float) -> list[Happened]:
         """A turn of the caller's begins."""
         self.hold.turn_began(start_ms)
-        self._answer_at = float("-inf")
         return [CallerBegan()] if self._cut_in is None else [CallerBegan(), self._cut_in]
 
     @property

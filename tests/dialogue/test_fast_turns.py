@@ -984,29 +984,14 @@ class TestCutIns:
         found = [event.after_s for event in call.all if isinstance(event, events.CutIn)]
         assert found == ([pytest.approx(after_s, abs=0.03)] if cut_in else [])
 
-    @pytest.mark.parametrize("turns", ["fast", "server"])
-    def test_a_caller_who_speaks_on_after_the_end_of_a_short_answer(self, turns: str) -> None:
-        call = FastCall({"turns": turns})
-        call.pauses("u0", "I would like")
+    def test_an_answer_to_a_short_answer_is_none(self) -> None:
+        call = FastCall()
+        call.pauses("u0", "Hello.")
         call.answers(200, "a0")
-        while not call.of(events.AgentEnded):
-            call.lasts(0.02)
+        call.judged(1.0)
         call.lasts(0.5)
-        call.begins_to_speak("u1")
-        call.lasts(1.0, LOUD)
-        assert [event.after_s for event in call.of(events.CutIn)] == [pytest.approx(0.7, abs=0.05)]
-
-    def test_one_answer_cuts_in_once(self) -> None:
-        call = FastCall({"turns": "server"})
-        call.pauses("u0", "I would like")
-        call.answers(200, "a0")
-        while not call.of(events.AgentEnded):
-            call.lasts(0.02)
-        call.pauses("u1", "a", seconds=0.3)
-        call.begins_to_speak("u2")
-        call.lasts(1.0, LOUD)
-        assert call.count(events.CallerBegan) == 3
-        assert call.count(events.CutIn) == 1
+        call.pauses("u1", "Thanks.")
+        assert call.count(events.CutIn) == 0
 
     def test_a_cough_is_none(self) -> None:
         call = FastCall()
