@@ -37,6 +37,8 @@ from lab.packages import default_lab_dir
 
 LIMIT_S = 60.0
 HOLD_MS, SHORT_HOLD_MS = 5000, 2000
+EARLY_S = 0.2
+"""The hold time is counted from the end of speech as the model's server hears it."""
 QUESTION, MORE = "where is my order", "no wait a moment"
 HELD = "It fell into the harbour."
 """The held answer."""
@@ -318,11 +320,11 @@ async def test_a_supervisor_transfers_the_caller(
     serving.transfer(Handoff("humans", DestinationSettings(**KIND), by="anna"))
     released = await log.wait("turn.answered")
     assert log.named("call.transferred") == []
-    assert line.ran("order") == 0 or log.named("tool.called", tool="order")[0].at >= released.at
     transferred = await log.wait("call.transferred", destination="humans", by="anna")
-    assert line.quiet_until(released.at)
+    assert line.quiet_until(line.asked_at + SHORT_HOLD_MS / 1000 - EARLY_S)
     line.heard(HELD, FOUND)  # and then the queue's music
-    assert released.at < transferred.at
+    [ordered] = log.named("tool.called", tool="order")
+    assert released.at - EARLY_S < ordered.at < transferred.at
     assert (line.ran("look"), line.ran("order")) == (1, 1)
     await ends_with_people(line.call, human)
     await log.wait("call.ended", result="transferred")
@@ -342,7 +344,7 @@ async def test_the_model_transfers_the_caller(
     released = await log.wait("turn.answered")
     assert log.named("call.transferred") == []
     transferred = await log.wait("call.transferred", destination="humans")
-    assert line.quiet_until(released.at)
+    assert line.quiet_until(line.asked_at + HOLD_MS / 1000 - EARLY_S)
     line.heard(HELD)
     assert released.at < transferred.at
     await ends_with_people(line.call, human)
@@ -399,11 +401,12 @@ async def test_a_supervisor_whispers(
     line = await asking(answering, number)
     [serving] = running.calls.calls
     serving.whisper("Mention the free inspection.", "anna", now=now)
-    released = await log.wait("turn.answered")
-    assert line.quiet_until(released.at)
     wanted = (HELD, FOUND, FREE) if now else (HELD, FOUND)
     last = max([await log.wait("turn.agent", said=words) for words in wanted], key=lambda entry: entry.at)
     await hears(line, last.at)
+    [ordered], release_at = log.named("tool.called", tool="order"), line.asked_at + HOLD_MS / 1000
+    assert ordered.at > release_at - EARLY_S
+    assert line.quiet_until(release_at - EARLY_S)
     line.heard_only(*wanted)
     assert sorted(entry["said"] for entry in log.named("turn.agent")[1:]) == sorted(wanted)
     assert (line.ran("look"), line.ran("order")) == (1, 1)
