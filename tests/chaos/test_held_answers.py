@@ -139,7 +139,7 @@ class Line:
             assert self.sound.share_heard(self.held, got) < FEW, "the discarded answer was heard"
 
     def heard_only(self, *words: str) -> None:
-        """The same, and nothing else but, at most, the tone of a caller who waits."""
+        """Since the question the phone has heard these answers, and at most the tone of a caller who waits."""
         self.heard(*words)
         said, got = self._answers(), self.call.heard()[self.before :]
         gap = np.zeros(VOICE_HZ // 4, np.int16)
