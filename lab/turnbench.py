@@ -34,6 +34,9 @@ from lab.sentences import RATE_HZ, Paused, Sentence
 FRAME = RATE_HZ // 50
 OPENING = "Good day."
 ANSWER = "Yes."
+"""It lasts for 260 ms. After it a caller who speaks on cannot be told from one who replies: ``ariagent_cut_ins_total``
+counts only those who speak into an answer, so that its growth is smaller than the number of cut-ins that phones heard.
+With an answer of 2.3 s it was 33 of 35."""
 THINK_MS = 250
 BUSY_MS = 60
 """If the model's answers take so much longer than ``THINK_MS``, by the service's own figures, the machine is busy."""

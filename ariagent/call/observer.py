@@ -108,6 +108,8 @@ class Observer:
                 log.tell(rec.SoundDismissed(event.item_id, event.what, round(event.silent_ms)))
             case events.CallerSaid():
                 log.tell(rec.CallerTurn(event.item_id, event.text), words=self._transcripts)
+            case events.CallerSaidSoFar():
+                log.tell(rec.CallerTurnSoFar(event.item_id, event.text))
             case events.AgentSaid():
                 log.tell(rec.AgentTurn(event.item_id, event.text), words=self._transcripts)
             case events.TurnTranscribed():

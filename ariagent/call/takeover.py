@@ -12,6 +12,7 @@ from ariagent.dialogue.history import PRESSED, Entry, History
 from ariagent.dialogue.memory import KEPT_S, Memory, Unfinished
 from ariagent.records import events as rec
 from ariagent.records.model import CallRow, EventRow
+from ariagent.records.open_turn import closed
 
 SERVICE_DIED = "service_died"
 """The reason of a call that ended after its process had died."""
@@ -94,7 +95,7 @@ def _unfinished(left: str) -> Unfinished:
 def history_of(events: Iterable[EventRow]) -> tuple[Entry, ...]:
     """The conversation of a call, for a model that continues it; of the agent's words only those that were heard."""
     history = History()
-    for row in events:
+    for row in closed(events):
         match row.event:
             case rec.CallerTurn(item=item, said=str(said)) if said:
                 history.said("caller", said, item)

@@ -238,7 +238,9 @@ class Dialogue:
         }
 
     def close(self, now: float) -> None:
-        """Nothing more will come of the caller's turns so far: tell what is known of them."""
+        """Nothing more will come of the caller's turns so far: tell what is known of them. Nobody hears a held
+        answer."""
+        self._happened(self._conversation.hold.drop(self._session, now), now)
         for event in () if self._parts is None else self._parts.over(now):
             self._remember(event, now)
 

@@ -34,6 +34,15 @@ class CallerSaid:
 
 
 @dataclass(frozen=True, slots=True)
+class CallerSaidSoFar:
+    """The words so far of a turn of the caller's that is not known to be over. ``CallerSaid`` tells them again."""
+
+    item_id: str
+    """The last part of the turn that has ended."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class AgentSaid:
     """The words that the agent generated; interruptions tell how many of them were heard."""
 
@@ -81,7 +90,7 @@ class AnswerReleased:
 
 @dataclass(frozen=True, slots=True)
 class AnswerDiscarded:
-    """The caller continued: an answer to a part of their turn was thrown away, unheard."""
+    """A held answer was discarded, unheard: the caller continued, pressed a key or left, or the session was lost."""
 
     response_id: str
     usage: Usage
@@ -228,6 +237,7 @@ DialogueEvent = (
     AnswerBegan
     | Interrupted
     | CallerSaid
+    | CallerSaidSoFar
     | AgentSaid
     | ResponseFailed
     | AgentBegan

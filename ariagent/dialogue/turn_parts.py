@@ -1,10 +1,13 @@
-"""The parts of a turn of the caller's, joined: the server ends a turn at each pause, the call knows one turn. CORE."""
+"""The parts of a turn of the caller's, joined: the server ends a turn at each pause, the call knows one turn. CORE.
+
+The words of an open turn are told, too, for the record: the process may die before the turn is over.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ariagent.dialogue.effects import Happened
-from ariagent.dialogue.events import CallerEnded, CallerSaid, SoundDismissed, TurnTranscribed
+from ariagent.dialogue.events import CallerEnded, CallerSaid, CallerSaidSoFar, SoundDismissed, TurnTranscribed
 
 
 @dataclass(slots=True)
@@ -38,8 +41,16 @@ class _Parts:
 
     def said(self) -> CallerSaid:
         """The words of the turn, as far as they are known."""
-        known = [text for part in self.ended if (text := self.words.get(part.item_id)) is not None]
-        return CallerSaid(self.ended[-1].item_id, " ".join(text for text in known if text) if known else None)
+        known = any(self.words.get(part.item_id) is not None for part in self.ended)
+        return CallerSaid(self.ended[-1].item_id, self._text if known else None)
+
+    def so_far(self) -> CallerSaidSoFar:
+        """The words of the open turn, as far as they are known."""
+        return CallerSaidSoFar(self.ended[-1].item_id, self._text)
+
+    @property
+    def _text(self) -> str:
+        return " ".join(text for part in self.ended if (text := self.words.get(part.item_id)))
 
 
 class TurnParts:
@@ -58,6 +69,8 @@ class TurnParts:
                     self._open.add(event, now)
                 case CallerSaid(item_id=item_id, text=text) if self._open.has(item_id):
                     self._open.words[item_id] = text
+                    if text:
+                        yield self._open.so_far()
                 case CallerSaid(item_id=item_id, text=text) if self._over is not None and self._over.has(item_id):
                     self._over.words[item_id] = text
                     yield from self._words(finally_=False)

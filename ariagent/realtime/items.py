@@ -55,7 +55,8 @@ class Items:
         self._repairs = Repairs() if may_repair else None
         self._placed: dict[str, str] = {}  # event id -> the words that were put in an item's place
         self._running: dict[str, None] = {}  # calls without an output
-        self._for_now: dict[str, None] = {}  # calls that have one for now
+        self._for_now: dict[str, str] = {}  # calls that have one for now -> the item of that output
+        self._outputs_for_now = 0
 
     # -- added and deleted ------------------------------------------------------------------------
 
@@ -93,7 +94,8 @@ class Items:
         """The model forgets that it called these functions: they take no output any more."""
         for call in calls:
             self._running.pop(call.call_id, None)
-            self._for_now.pop(call.call_id, None)
+            if (item_id := self._for_now.pop(call.call_id, None)) is not None:
+                self.forget(item_id)
 
     def answer_call(self, call_id: str, output: str) -> bool:
         """Give the model the result of a function call. False: the call has an output for now, and takes no other."""
@@ -101,15 +103,19 @@ class Items:
         if call_id in self._for_now:
             del self._for_now[call_id]
             return False
-        self._create({"type": "function_call_output", "call_id": call_id, "output": output})
+        self._create(_output(call_id, output))
         return True
 
     def answer_for_now(self) -> bool:
         """Give all calls that still run an output for now; returns whether there were any."""
         running = tuple(self._running)
         for call_id in running:
-            self.answer_call(call_id, FOR_NOW)
-            _keep(self._for_now, call_id)
+            del self._running[call_id]
+            self._outputs_for_now += 1
+            item_id = f"aria_for_now_{self._outputs_for_now}"
+            self._create({"id": item_id, **_output(call_id, FOR_NOW)})
+            self._for_now[call_id] = item_id
+        forget_oldest(self._for_now, CALLS_KEPT)
         return bool(running)
 
     def before_response(self) -> None:
@@ -214,6 +220,10 @@ class Items:
         if self._repairs is not None:
             self._repairs.ended(response_id, completed=completed)
             self._make_repairs()
+
+
+def _output(call_id: str, output: str) -> dict[str, str]:
+    return {"type": "function_call_output", "call_id": call_id, "output": output}
 
 
 def _content(role: str, text: str) -> dict[str, str]:

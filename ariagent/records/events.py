@@ -388,6 +388,19 @@ class CallerTurn(_Spoken):
 
 
 @dataclass(frozen=True, slots=True)
+class CallerTurnSoFar(CallEvent):
+    """The caller's words in a turn that is not known to be over (``turns: fast``). ``CallerTurn`` has them again,
+    unless the process dies before it. For the record only."""
+
+    NAME = "turn.so_far"
+    LEVEL = None
+
+    item: str
+    """The model's id of the turn's last part."""
+    said: str = _words("")
+
+
+@dataclass(frozen=True, slots=True)
 class AgentTurn(_Spoken):
     """The words that the agent generated. ``AgentInterrupted`` tells how much of them was heard."""
 
@@ -443,7 +456,7 @@ class AnswerBegan(CallEvent):
 
 @dataclass(frozen=True, slots=True)
 class AnswerDiscarded(CallEvent):
-    """The caller continued after a pause: an answer to what they had said before was thrown away, unheard."""
+    """A held answer was discarded, unheard: the caller continued, pressed a key or left, or the session was lost."""
 
     NAME = "turn.answer_discarded"
 

@@ -93,6 +93,8 @@ def _column(event: events.CallEvent, at: float) -> tuple[str, dict[str, object]]
             return _STATE, {"state": _plain(state)}
         case events.CallerTurn(said=said):
             return _SPOKE, {"side": "caller", "said": _plain(events.NOT_TRANSCRIBED if said is None else said)}
+        case events.CallerTurnSoFar(said=said):
+            return _SPOKE, {"side": "caller", "said": _plain(said)}
         case events.AgentTurn(said=said):
             return _SPOKE, {"side": "agent", "said": _plain(said)}
         case events.CallEnded(result=result, reason=reason):

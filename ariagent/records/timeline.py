@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from logging import WARNING
 
 from ariagent.records import events as rec
-from ariagent.records import reconstruction
+from ariagent.records import open_turn, reconstruction
 from ariagent.records.cost import PriceTable
 from ariagent.records.entries import Entry, Latency, Note, ToolRun, Turn
 from ariagent.records.model import CallRow, E, EventRow, UseRow, WaveRow, of_kind
@@ -63,6 +63,7 @@ def build(
     prices: PriceTable | None = None,
 ) -> Timeline:
     """The timeline of ``call``. An event that this version cannot read becomes a note."""
+    events = open_turn.closed(events)
     drawn = reconstruction.waves(waves)
     last = max([event.at for event in events], default=call.began)
     over = call.ended if call.ended is not None else last

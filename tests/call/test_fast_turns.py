@@ -261,6 +261,7 @@ class TestInTheMiddle:
             assert (await office.over(talk.call)).result is Result.DONE
             await passes(2.0)
             self.nothing_was_said_or_done(talk)
+            assert len(office.events("turn.answer_discarded")) == 1
             assert_nothing_left(office, talk.call)
 
     @virtual_time
@@ -396,7 +397,7 @@ class TestInTheMiddle:
     @pytest.mark.parametrize("released", [False, True])
     @virtual_time
     async def test_the_process_is_killed(self, released: bool, tmp_path: Path) -> None:
-        """The record knows a turn when it is over: nothing of a held answer, and nothing twice."""
+        """The record knows the words of an open turn, nothing of a held answer, and nothing twice."""
         async with Office(tmp_path, agent=FAST, records=True) as office:
             talk = await Talk.of(office)
             await talk.says("I would like")
@@ -407,5 +408,5 @@ class TestInTheMiddle:
             await passes(0.9 if released else 0.1)
             assert office.context.journal.close()
             (found,) = interrupted_calls(office.settings)
-            spoken = Said("caller", "I would like a pizza."), Said("agent", "Words of item_4.")
-            assert found.entries == ((*spoken, Used("call_4", "order", "{}")) if released else ())
+            asked, answered = Said("caller", "I would like a pizza."), Said("agent", "Words of item_4.")
+            assert found.entries == ((asked, answered, Used("call_4", "order", "{}")) if released else (asked,))

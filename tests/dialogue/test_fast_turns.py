@@ -14,6 +14,7 @@ from ariagent.dialogue.introduction import Party
 from ariagent.dialogue.memory import Unfinished
 from ariagent.dialogue.tool_calls import PROMPT_AFTER_S
 from ariagent.realtime import events as rt
+from ariagent.realtime.dialect import SPEECH_TO_SPEECH, Understanding
 from ariagent.realtime.session import RealtimeSession
 from tests.dialogue.talking import DESK, LOUD, Call, tone
 
@@ -447,6 +448,24 @@ class TestTools:
         assert call.kinds() == ["delete"]
         assert call.count(fx.RunTool) == 0
 
+    @pytest.mark.parametrize("whispers", [False, True])
+    def test_an_output_that_the_server_had_to_have_meanwhile_is_forgotten_with_the_call(self, whispers: bool) -> None:
+        call = self.with_tool()
+        call.session = RealtimeSession(call.profile, Understanding(SPEECH_TO_SPEECH))
+        call.ready(call.session)
+        call.dialogue.use(call.session)
+        call.pauses("u1")
+        call.calls(("order", {}))
+        call.told()
+        if whispers:
+            call.dialogue.whisper("Be brief.", call.now, at_once=True)
+        call.begins_to_speak("u2")
+        told = call.told()
+        created = [message["item"] for message in told if message["type"] == "conversation.item.create"]
+        [output] = [item for item in created if item["type"] == "function_call_output"]
+        deleted = [message["item_id"] for message in told if message["type"] == "conversation.item.delete"]
+        assert sorted(deleted) == sorted(["i-r1-0", output["id"]])
+
     def test_one_that_is_safe_to_repeat_runs_at_once_and_is_told_at_the_release(self) -> None:
         call = self.with_tool(safe={"order"})
         call.pauses()
@@ -713,9 +732,12 @@ class TestInTheMiddle:
     def test_the_call_ends(self) -> None:
         call = self.held()
         call.dialogue.close(call.now)
-        turn, said = call.took()
+        stopped, discarded, turn, ended, said = call.took()
+        assert stopped == fx.StopJudging()
+        assert isinstance(discarded, events.AnswerDiscarded)
+        assert (discarded.response_id, discarded.usage.output_audio) == ("r1", 40)
         assert isinstance(turn, events.TurnTranscribed)
-        assert said == events.CallerSaid("u1", "My order?")
+        assert (ended, said) == (events.CallerEnded(), events.CallerSaid("u1", "My order?"))
         call.dialogue.close(call.now)
         assert call.took() == []
 

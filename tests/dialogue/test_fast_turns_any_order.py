@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ariagent.dialogue import effects as fx
 from ariagent.dialogue import events
 from ariagent.realtime import events as rt
+from ariagent.realtime.dialect import OPENAI, SPEECH_TO_SPEECH, Dialect, Understanding
 from ariagent.realtime.session import RealtimeSession
 from tests.dialogue.talking import LOUD, Call
 
@@ -17,9 +18,13 @@ from tests.dialogue.talking import LOUD, Call
 class Server:
     """A server that ends turns early, and a caller; each step is possible only where a server could take it."""
 
-    def __init__(self, turns: str = "fast", *, confirm: bool = True) -> None:
+    def __init__(self, turns: str = "fast", *, confirm: bool = True, dialect: Dialect = OPENAI) -> None:
         agent = {"turns": turns, "tools": ["order", "look"], "interruptions": {"confirm": confirm}}
         self.call = Call({**agent, "keypad": {"pause_ms": 100}}, safe={"look"})
+        self.understanding = Understanding(dialect)
+        self.call.session = RealtimeSession(self.call.profile, self.understanding)
+        self.call.ready(self.call.session)
+        self.call.dialogue.use(self.call.session)
         self.turn = ""
         self.turns = self.made = 0
         self.due = False
@@ -30,6 +35,8 @@ class Server:
         """The response of each item and tool call."""
         self.told: Counter[tuple[str, str]] = Counter()
         """Cancelled responses and deleted items."""
+        self.outputs: dict[str, str] = {}
+        """The items of outputs of tool calls, and their calls."""
 
     def reads(self) -> None:
         """The server gets what it is sent."""
@@ -41,6 +48,8 @@ class Server:
                     self.told["delete", message["item_id"]] += 1
                 case "response.create":
                     self.due = True
+                case "conversation.item.create" if message["item"]["type"] == "function_call_output":
+                    self.outputs[message["item"].get("id", message["event_id"])] = message["item"]["call_id"]
 
     def begins(self) -> None:
         if not self.turn:
@@ -114,7 +123,8 @@ class Server:
         self.reads()
         call = self.call
         call.dialogue.handle(rt.SessionLost(rt.Fault.NETWORK, "cut"), call.now)
-        call.session = RealtimeSession(call.profile)
+        call.session = RealtimeSession(call.profile, self.understanding)
+        self.outputs.clear()
         call.ready(call.session)
         call.dialogue.renew(call.session, call.now)
         self.turn, self.due, self.active = "", False, ""
@@ -145,11 +155,15 @@ STEPS: dict[str, Callable[[Server], object]] = {
 }
 
 
+@pytest.mark.parametrize("dialect", [OPENAI, SPEECH_TO_SPEECH], ids=lambda dialect: dialect.name)
 @pytest.mark.parametrize("confirm", [True, False])
+@example(steps=["begins", "loud", "stops", "starts", "order", "ends", "begins"])
 @settings(max_examples=150, deadline=None)
 @given(steps=st.lists(st.sampled_from(sorted(STEPS)), max_size=30))
-def test_nothing_discarded_is_heard_or_done_and_nothing_twice(confirm: bool, steps: list[str]) -> None:
-    server = Server(confirm=confirm)
+def test_nothing_discarded_is_heard_or_done_and_nothing_twice(
+    confirm: bool, dialect: Dialect, steps: list[str]
+) -> None:
+    server = Server(confirm=confirm, dialect=dialect)
     for step in steps:
         STEPS[step](server)
         server.reads()
@@ -187,6 +201,8 @@ def test_nothing_discarded_is_heard_or_done_and_nothing_twice(confirm: bool, ste
     assert len(done) == len(set(done))
     twice = {what: times for what, times in server.told.items() if times > 1}
     assert twice == {}
+    deleted = {item_id for what, item_id in server.told if what == "delete"}
+    assert [item for item, call_id in server.outputs.items() if f"i{call_id}" in deleted and item not in deleted] == []
     dialogue = server.call.dialogue
     assert (dialogue._conversation.hold.paused, dialogue._playout.paused, dialogue._caller_speaks) == (
         False,

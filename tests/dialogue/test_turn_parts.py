@@ -1,7 +1,15 @@
 """The parts of a turn are told as one. Times are literal seconds."""
 
 from ariagent.dialogue.effects import Happened
-from ariagent.dialogue.events import AgentSaid, CallerBegan, CallerEnded, CallerSaid, SoundDismissed, TurnTranscribed
+from ariagent.dialogue.events import (
+    AgentSaid,
+    CallerBegan,
+    CallerEnded,
+    CallerSaid,
+    CallerSaidSoFar,
+    SoundDismissed,
+    TurnTranscribed,
+)
 from ariagent.dialogue.turn_parts import TurnParts
 
 BEGAN, ENDED = CallerBegan(), CallerEnded()
@@ -26,7 +34,8 @@ def test_a_turn_of_one_part_is_told_as_it_comes() -> None:
 
 def test_two_parts_are_one_turn_with_the_id_of_the_last() -> None:
     parts = TurnParts()
-    assert told(parts, BEGAN, length("u1", 1.0), CallerSaid("u1", "I would like"), now=10.0) == [BEGAN]
+    assert told(parts, BEGAN, length("u1", 1.0), now=10.0) == [BEGAN]
+    assert told(parts, CallerSaid("u1", "I would like")) == [CallerSaidSoFar("u1", "I would like")]
     assert told(parts, length("u2", 2.0), now=12.0) == []
     assert told(parts, ENDED, now=12.5) == [length("u2", 3.0, 0.5), ENDED]
     assert told(parts, CallerSaid("u2", "a pizza.")) == [CallerSaid("u2", "I would like a pizza.")]
@@ -37,6 +46,14 @@ def test_words_come_in_any_order_and_are_told_in_that_of_the_parts() -> None:
     told(parts, BEGAN, length("u1"), length("u2"), CallerSaid("u2", "two"))
     assert told(parts, ENDED)[-1] == ENDED
     assert told(parts, CallerSaid("u1", "one")) == [CallerSaid("u2", "one two")]
+
+
+def test_the_words_of_an_open_turn_are_told_as_they_come() -> None:
+    parts = TurnParts()
+    told(parts, BEGAN, length("u1"), length("u2"))
+    assert told(parts, CallerSaid("u2", "two")) == [CallerSaidSoFar("u2", "two")]
+    assert told(parts, CallerSaid("u1", "one")) == [CallerSaidSoFar("u2", "one two")]
+    assert told(parts, length("u3"), CallerSaid("u3", None), length("u4"), CallerSaid("u4", "")) == []
 
 
 def test_words_that_are_complete_before_the_end_are_told_behind_it() -> None:
@@ -96,6 +113,7 @@ def test_an_interruption_is_told_with_its_turn() -> None:
     assert told(parts, length("u1")) == []
     assert told(parts, BEGAN, CallerSaid("u1", "No."), ENDED) == [
         BEGAN,
+        CallerSaidSoFar("u1", "No."),
         length("u1"),
         ENDED,
         CallerSaid("u1", "No."),

@@ -121,13 +121,20 @@ def test_the_log_gets_every_field_but_the_private_ones(kind: type[CallEvent]) ->
 def test_words_private_fields_and_those_for_the_log() -> None:
     """A list, so that a field that changes sides is seen."""
     assert {f"{kind.NAME} {name}" for kind in ALL for name in word_fields(kind)} == {
-        *("turn.caller said", "turn.agent said", "call.digits text", "message.taken text", "call.whispered text"),
+        *(
+            "turn.caller said",
+            "turn.so_far said",
+            "turn.agent said",
+            "call.digits text",
+            "message.taken text",
+            "call.whispered text",
+        ),
         *("tool.called arguments", "tool.done output", "call.transferred text"),
     }
     private = {f"{kind.NAME} {name}" for kind in ALL for name in private_fields(kind) - word_fields(kind)}
     assert private == {"message.taken number", "message.taken when"}
     assert {kind.NAME for kind in ALL if kind.LEVEL is None} == {
-        *("call.number_withheld", "call.state", "turn.began", "turn.ended", "caller_audio.gap", "usage"),
+        *("call.number_withheld", "call.state", "turn.began", "turn.ended", "turn.so_far", "caller_audio.gap", "usage"),
         *("tool.called", "tool.done", "tool.waiting_prompt"),
     }
 
