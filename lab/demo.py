@@ -488,11 +488,10 @@ def held(metrics: Mapping[str, float]) -> dict[str, int]:
 
 
 def judgements(metrics: Mapping[str, float]) -> str:
-    """How many of the requests to the end-of-turn judge were answered. It is not asked any more if the caller
-    continues."""
+    """How many of the requests to the end-of-turn judge were answered before the caller continued, and before the hold
+    time was over."""
     name = "ariagent_turn_judgements_total"
-    judged = total(metrics, name, '{outcome="judged"}')
-    asked = total(metrics, name) - total(metrics, name, '{outcome="cancelled"}')
+    judged, asked = total(metrics, name, '{outcome="judged"}'), total(metrics, name)
     return f"the end-of-turn judge answered {judged:.0f} of {asked:.0f} requests in time"
 
 

@@ -249,8 +249,7 @@ def evidence() -> demo.Evidence:
             'ariagent_speculative_responses_total{outcome="used"}': 6.0,
             'ariagent_speculative_responses_total{outcome="discarded"}': 1.0,
             'ariagent_turn_judgements_total{outcome="judged"}': 5.0,
-            'ariagent_turn_judgements_total{outcome="late"}': 1.0,
-            'ariagent_turn_judgements_total{outcome="cancelled"}': 2.0,
+            'ariagent_turn_judgements_total{outcome="cancelled"}': 1.0,
             **part_ms(detection=240, model=252, held=50, service=2),
         },
         queue_log=[
