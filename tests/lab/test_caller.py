@@ -321,7 +321,9 @@ def test_half_of_the_answers_must_begin_within_their_budget() -> None:
     assert "the model took 311 ms (mean), not 250" in demo.judge(late, busy)[3].detail
 
 
-def test_without_a_judge_the_demo_does_not_promise_fast_answers() -> None:
+def test_without_a_judge_the_demo_does_not_promise_fast_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert demo.agent(has_judge=True)["turns"] == "fast"
     assert demo.agent(has_judge=False)["turns"] == "server"
     slow, found = four_answers(), evidence()
@@ -331,7 +333,11 @@ def test_without_a_judge_the_demo_does_not_promise_fast_answers() -> None:
     assert str(demo.judge(slow, found)[3]) == (
         "skip    half of the answers began within 520 ms: p50 870 ms; there is no end-of-turn judge"
     )
-    assert "none, because there is no end-of-turn judge" in "\n".join(demo.table(slow, found))
+    shown = "\n".join(demo.table(slow, found))
+    assert "none, because there is no end-of-turn judge" in shown
+    assert "p50 870 ms, longest 870 ms" in shown
+    assert demo._conclude(slow, found, {}, tmp_path / "demo.json") == 0
+    assert "All that could be tried went right" in capsys.readouterr().out
 
 
 def test_the_demo_shows_the_answer_delay_beside_its_budget_and_in_parts() -> None:
@@ -345,7 +351,9 @@ def test_the_demo_shows_the_answer_delay_beside_its_budget_and_in_parts() -> Non
 
 def test_the_demos_document_has_the_same_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert demo._conclude(four_answers(), evidence(), {}, tmp_path / "demo.json") == 0
-    assert "ok      half of the answers" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "ok      half of the answers" in out
+    assert "All of it went right" in out
     document = json.loads((tmp_path / "demo.json").read_text())
     assert document["latency_ms"] == {
         "p50": 500.1,
