@@ -35,6 +35,8 @@ ANSWER = "Yes, of course."
 OPENING = "Good day."
 AT_ONCE = 2
 """Callers at the same time: the sandbox's recogniser takes most of a processor for each."""
+DELAYS_MS = ("response_ms", "detection_ms", "model_ms", "held_ms", "service_ms")
+"""The answer delay and its parts, as the service's log names them."""
 PAUSES_S = (0.6, 0.73, 0.87, 0.66)
 """From the agent's last word to the next question, in turn: odd, so that every phase of the frames' raster comes."""
 
@@ -49,14 +51,14 @@ class Answers:
 
 
 def parts_ms(log: str, after: int = 0) -> dict[str, float]:
-    """Medians of the answer delay in the service's log: the whole, and each part; a part that is not told is 0.
+    """Medians of the answer delay in the service's log: the whole (``response_ms``), and each part. Empty without an
+    answer. The log leaves out a part of 0 ms.
 
-    ``after``: of its log.
+    ``after``: only the log from this position on.
     """
-    told = [re.findall(r"(response|detection|model|held|service)_ms=(\S+)", line) for line in log[after:].splitlines()
+    told = [dict(re.findall(r"(\w+_ms)=(\S+)", line)) for line in log[after:].splitlines()
             if line.split()[2:3] == [AnswerBegan.NAME]]  # fmt: skip
-    names = dict.fromkeys(name for found in told for name, _ in found)
-    return {f"{name}_ms": statistics.median(float(dict(found).get(name, 0)) for found in told) for name in names}
+    return {name: statistics.median(float(found.get(name, 0)) for found in told) for name in DELAYS_MS if told}
 
 
 @asynccontextmanager

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--curve", action="store_true", help="print what thresholds and hold times lead to")
     options = parser.parse_args(arguments)
     lab_dir = default_lab_dir()
-    if not ensure_judge(lab_dir):
+    if not ensure_judge(lab_dir, without="So there is nothing to measure"):
         return 1
     judge = Judge.open(modelfile.in_lab(lab_dir) / modelfile.MODEL.name)
     for language in options.languages:

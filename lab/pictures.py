@@ -15,6 +15,7 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -23,8 +24,8 @@ from rich.text import Text
 from ariagent.errors import AriagentError
 from lab import environment
 from lab.asterisk import AsteriskInstance
-from lab.demo import AGENT, DESTINATIONS
-from lab.packages import default_lab_dir, ensure_asterisk, ensure_tool, stderr_progress
+from lab.demo import DESTINATIONS, WITHOUT_JUDGE, agent
+from lab.packages import default_lab_dir, ensure_asterisk, ensure_judge, ensure_tool, stderr_progress
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ("call.svg", "calls.svg", "check.svg", "demo.svg", "timeline.png")
@@ -82,6 +83,7 @@ async def _make(directory: Path, only: str | None) -> int:
     lab_dir = default_lab_dir()
     program = await asyncio.to_thread(ensure_asterisk, lab_dir)
     await asyncio.to_thread(ensure_tool, "flite", lab_dir)
+    has_judge = await asyncio.to_thread(partial(ensure_judge, lab_dir, without=WITHOUT_JUDGE))
 
     def wanted(*names: str) -> bool:
         return only is None or only in names
@@ -101,7 +103,7 @@ async def _make(directory: Path, only: str | None) -> int:
         async with AsteriskInstance(program, folder / "asterisk") as asterisk, environment.sandbox(folder) as (_, url):
             settings = {
                 "realtime": {"url": url, "api_key": "sandbox"},
-                "agents": {"default": AGENT},
+                "agents": {"default": agent(has_judge=has_judge)},
                 "destinations": DESTINATIONS,
                 "caps": {},
             }

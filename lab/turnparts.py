@@ -91,6 +91,7 @@ async def _fast(bench: "Bench", server: list[Seen], plain: Any, shorter: Any, pa
         bench, f"{name}, without the judge", fast_turns(EARLY_MS), plain, callers=MANY, judge=False
     )
     _note_core(bench, MANY, many, many_alone)
+    _note_longest(bench, name, many)
 
 
 async def _measured(
@@ -172,6 +173,14 @@ def _note_core(bench: "Bench", callers: int, judged: Seen, alone: Seen) -> None:
     share = 100 * (judged.service_cpu_s / judged.lasted_s - alone.service_cpu_s / alone.lasted_s)
     late = judged.counts.get('turn_judgements_total{outcome="late"}', 0.0)
     bench.note(f"the judge's share of one core, {callers} calls", share, CORE_PERCENT, "%", late=late, **judged.counts)
+
+
+def _note_longest(bench: "Bench", name: str, many: Seen) -> None:
+    """Answers of many calls at once: also those that the judge has no time for come at the end of the hold time."""
+    p50, p95 = np.percentile(many.responses_ms, [50, 95])
+    what = f"end of human speech -> answer heard, p95 ({name}, {MANY} calls)"
+    detail = {"p50": p50, "of": len(many.turns), "unanswered": many.unanswered, **many.counts}
+    bench.note(what, p95, _hold_ms() + HOLD_SLACK_MS, "ms", **detail)
 
 
 async def _judge(bench: "Bench", folder: Path, speech: list[Sentence]) -> None:

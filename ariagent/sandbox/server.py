@@ -148,6 +148,7 @@ class SandboxServer:
         await self.close()
 
     async def _warm_up(self) -> None:
+        """Load and synthesise what the first answers would otherwise have to wait for."""
         if self._recogniser is not None:
             await self._recogniser.warm_up()
         if self.options.prewarm and self._voice is not None:
@@ -155,6 +156,7 @@ class SandboxServer:
 
             for text in self._scenario.texts():
                 await self._voice.say(text, "marin", 1.0, PCM)
+        log.info("sandbox.warmed_up")
 
     # -- looking at it --
 

@@ -164,8 +164,8 @@ def resampled(clip: Samples, from_hz: int, to_hz: int) -> Samples:
     return np.asarray(soxr.resample(clip, from_hz, to_hz, quality="MQ"), np.int16)
 
 
-def trimmed(clip: Samples, quiet: int = 150, keep: int = FLITE_HZ // 50) -> Samples:
-    """Without the silence around the words, but for 20 ms: a reply's first delta is to be heard at once."""
+def trimmed(clip: Samples, quiet: int = 150, keep: int = FLITE_HZ // 200) -> Samples:
+    """Without the silence around the words, but for 5 ms: a reply's first frame of 20 ms is to be heard."""
     loud = np.flatnonzero(np.abs(clip.astype(np.int32)) > quiet)
     if not len(loud):
         return clip

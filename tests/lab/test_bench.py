@@ -180,6 +180,7 @@ def test_what_the_service_says_of_its_answers_is_read_from_its_log() -> None:
         "response_ms": 771,
         "detection_ms": 518.5,
         "model_ms": 251.5,
+        "held_ms": 0,
         "service_ms": 0.1,
     }
     assert benchanswers.parts_ms("") == {}

@@ -231,10 +231,27 @@ Traceback (most recent call last): it's not an event
 """
 
 
+def part_ms(**parts: float) -> dict[str, float]:
+    """Metrics of two answers with these means."""
+    samples = {}
+    for part, mean_ms in parts.items():
+        name = "ariagent_response_part_seconds"
+        samples |= {f'{name}_sum{{part="{part}"}}': 2 * mean_ms / 1000, f'{name}_count{{part="{part}"}}': 2.0}
+    total_s = sum(parts.values()) * 2 / 1000
+    return samples | {"ariagent_response_seconds_sum": total_s, "ariagent_response_seconds_count": 2.0}
+
+
 def evidence() -> demo.Evidence:
     return demo.Evidence(
         log=list(demo.service_events(LOG, "caller-1")),
-        metrics={'ariagent_calls_total{result="transferred"}': 1.0},
+        metrics={
+            'ariagent_calls_total{result="transferred"}': 1.0,
+            'ariagent_speculative_responses_total{outcome="used"}': 6.0,
+            'ariagent_speculative_responses_total{outcome="discarded"}': 1.0,
+            'ariagent_turn_judgements_total{outcome="judged"}': 5.0,
+            'ariagent_turn_judgements_total{outcome="cancelled"}': 1.0,
+            **part_ms(detection=240, model=252, held=50, service=2),
+        },
         queue_log=[
             "1|caller-1;2|frontline|AI Agent|CONNECT|0",
             "9|caller-1;2|frontline|AI Agent|BLINDTRANSFER|support|ariagent-handoff|0|8|1",
@@ -262,7 +279,7 @@ def test_service_events_are_those_of_the_call() -> None:
 
 def four_answers() -> CallReport:
     found = report()
-    found.turns.append(Turn("agent", 11.5, 11.9, "goodbye", latency_ms=600.0, after="speech"))
+    found.turns.append(Turn("agent", 11.5, 11.9, "goodbye", latency_ms=480.0, after="speech"))
     return found
 
 
@@ -272,39 +289,102 @@ def test_the_demo_is_content_when_all_went_right() -> None:
 
 def test_the_demo_notices_each_thing_that_goes_wrong() -> None:
     nothing = report(answered_after_ms=None, turns=[], interruptions=[], outcome="not_answered")
-    assert failing(demo.Evidence(), nothing) == list(range(14))
-    assert failing(evidence(), report(turns=[])) == [1, 2]
+    assert failing(demo.Evidence(), nothing) == list(range(15))
+    assert failing(evidence(), report(turns=[])) == [1, 2, 3]
     late = four_answers()
     late.turns[0].latency_ms = 400.0
     assert failing(evidence(), late) == [1]
     wrong_words = four_answers()
     wrong_words.outcome = "failed"
-    assert failing(evidence(), wrong_words) == [3]
+    assert failing(evidence(), wrong_words) == [4]
     slow = four_answers()
     slow.interruptions = [Interruption(9.0, 2500.0)]
-    assert failing(evidence(), slow) == [4]
+    assert failing(evidence(), slow) == [5]
+
+
+def test_half_of_the_answers_must_begin_within_their_budget() -> None:
+    [verdict] = [check for check in demo.judge(four_answers(), evidence()) if "half of the answers" in check.name]
+    assert str(verdict) == "ok      half of the answers began within 520 ms: p50 500 ms"
+    late = four_answers()
+    late.turns[-1].latency_ms = 521.0
+    assert failing(evidence(), late) == [3]
+    late.turns[-1].latency_ms = 520.0
+    assert failing(evidence(), late) == []
+    late.turns[2].latency_ms = 530.0
+    [verdict] = [check for check in demo.judge(late, evidence()) if not check.ok]
+    assert str(verdict) == (
+        "FAILED  half of the answers began within 520 ms: p50 530 ms; "
+        "the end-of-turn judge answered 5 of 6 requests in time"
+    )
+    busy = evidence()
+    busy.metrics |= part_ms(model=311)
+    assert "the model took 311 ms (mean), not 250" in demo.judge(late, busy)[3].detail
+
+
+def test_without_a_judge_the_demo_does_not_promise_fast_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert demo.agent(has_judge=True)["turns"] == "fast"
+    assert demo.agent(has_judge=False)["turns"] == "server"
+    slow, found = four_answers(), evidence()
+    slow.turns[2].latency_ms = slow.turns[-1].latency_ms = 870.0
+    found.has_judge = False
+    assert failing(found, slow) == []
+    assert str(demo.judge(slow, found)[3]) == (
+        "skip    half of the answers began within 520 ms: p50 870 ms; there is no end-of-turn judge"
+    )
+    shown = "\n".join(demo.table(slow, found))
+    assert "none, because there is no end-of-turn judge" in shown
+    assert "p50 870 ms, longest 870 ms" in shown
+    assert demo._conclude(slow, found, {}, tmp_path / "demo.json") == 0
+    assert "All that could be tried went right" in capsys.readouterr().out
+
+
+def test_the_demo_shows_the_answer_delay_beside_its_budget_and_in_parts() -> None:
+    shown = "\n".join(demo.table(four_answers(), evidence()))
+    assert "p50 500 ms of at most 520 ms, longest 700 ms (3 answers to speech)" in shown
+    assert (
+        "mean 544 ms by the service over 2 turns = detection 240 ms + model 252 ms + held 50 ms + service 2 ms" in shown
+    )
+    assert "6 played, 1 discarded; the end-of-turn judge answered 5 of 6 requests in time" in shown
+
+
+def test_the_demos_document_has_the_same_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert demo._conclude(four_answers(), evidence(), {}, tmp_path / "demo.json") == 0
+    out = capsys.readouterr().out
+    assert "ok      half of the answers" in out
+    assert "All of it went right" in out
+    document = json.loads((tmp_path / "demo.json").read_text())
+    assert document["latency_ms"] == {
+        "p50": 500.1,
+        "max": 700.0,
+        "p50_budget": 520.0,
+        "parts_mean": {"detection": 240.0, "model": 252.0, "held": 50.0, "service": 2.0},
+    }
+    assert document["answers_held"] == {"used": 6, "discarded": 1}
+    assert document["has_judge"] is True
 
 
 def test_the_demo_notices_what_the_others_noticed() -> None:
     found = evidence()
     found.channels_left = 2
-    assert failing(found, four_answers()) == [13]
+    assert failing(found, four_answers()) == [14]
     found = evidence()
     found.kept[1:3] = [("turn.caller", ""), ("turn.agent", "")]
-    assert failing(found, four_answers()) == [12]
+    assert failing(found, four_answers()) == [13]
     found = evidence()
     del found.kept[-1]
-    assert failing(found, four_answers()) == [12]
+    assert failing(found, four_answers()) == [13]
     found = evidence()
     found.log.append(found.log[-1])
-    assert failing(found, four_answers()) == [7]
+    assert failing(found, four_answers()) == [8]
     found = evidence()
     del found.queue_log[-1]
-    assert failing(found, four_answers()) == [11]
+    assert failing(found, four_answers()) == [12]
 
 
 def test_the_demo_notices_what_the_person_did_not_hear() -> None:
-    for change, number in (({"shown": "<sip:5550100@x>"}, 8), ({"likeness": 0.7}, 9), ({"caller_heard_s": 0.0}, 10)):
+    for change, number in (({"shown": "<sip:5550100@x>"}, 9), ({"likeness": 0.7}, 10), ({"caller_heard_s": 0.0}, 11)):
         found = evidence()
         found.met = replace(found.met, **change)
         assert failing(found, four_answers()) == [number]

@@ -79,6 +79,8 @@ def test_without_an_index_the_lab_has_no_judge_and_says_so(tmp_path: Path, monke
     assert not packages.ensure_judge(tmp_path, said.append)
     assert "could not be fetched" in said[-1]
     assert "skipped" in said[-1]
+    assert not packages.ensure_judge(tmp_path, said.append, without="So answers come later")
+    assert said[-1].endswith(". So answers come later")
     assert list((tmp_path / "models").iterdir()) == []
 
 

@@ -97,7 +97,10 @@ async def test_fast_turns_have_the_budgets_of_the_promise(
     # Fewer than the server's 300.
     assert budgets["cut-ins into 900 pauses of 200 to 1500 ms (fast, 200 ms)"] == (200, 299)
     assert budgets["CPU of the service, fast without the judge / server"] == (1.0, 1.05)
+    assert budgets["the judge's share of one core, 20 calls"] == (0, 50)
     assert budgets["the judge's share of one core, 50 calls"] == (0, 50)
+    assert budgets[f"{answer}, p95 (fast, 200 ms, 50 calls)"] == (470, 1240)
+    assert budgets["share of one core of a judge that is saturated"] == (40, 60)
     assert [options["agent"]["fast_turns"]["early_silence_ms"] for name, options in measured if "160" in name] == [160]
     assert [name for name, options in measured if options.get("judge") is False] == [
         "fast, 200 ms, without the judge",

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import logging
 import time
 from typing import Any
 
@@ -12,7 +13,9 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedError, Inval
 
 from ariagent.errors import ConfigurationError
 from ariagent.sandbox.options import SandboxOptions
+from ariagent.sandbox.scenario_file import load_scenario
 from ariagent.sandbox.server import SandboxServer
+from ariagent.sandbox.speech import Voice
 
 
 async def test_s1_upgrade_comes_first_then_session_created(make_place: Any) -> None:
@@ -244,6 +247,32 @@ async def test_a_taken_port_and_a_bad_scenario_are_configuration_errors(make_pla
         await SandboxServer(SandboxOptions(voice="nobody", recogniser=False)).start()
     with pytest.raises(ConfigurationError, match="cannot read scenario"):
         await SandboxServer(SandboxOptions(scenario=tmp_path / "none.yaml", voice="tone", recogniser=False)).start()
+
+
+async def test_the_log_says_when_all_speech_is_made(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "ariagent.sandbox")
+    asked: list[str] = []
+    make, over = asyncio.Event(), asyncio.Event()
+
+    async def say(_: Voice, text: str, *__: Any) -> bytes:
+        await make.wait()
+        asked.append(text)
+        if len(asked) == len(texts):
+            asyncio.get_running_loop().call_soon(over.set)
+        return b""
+
+    monkeypatch.setattr(Voice, "say", say)
+    options = SandboxOptions(voice="tone", recogniser=False, detector="none", prewarm=True)
+    texts = list(load_scenario(options.scenario).texts())
+    async with SandboxServer(options):
+        assert not [record for record in caplog.records if record.message == "sandbox.warmed_up"]
+        make.set()
+        async with asyncio.timeout(10):
+            await over.wait()
+    assert asked == texts
+    assert [record.message for record in caplog.records].count("sandbox.warmed_up") == 1
 
 
 async def test_the_end_of_the_server_ends_everything(make_place: Any) -> None:

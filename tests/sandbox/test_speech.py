@@ -30,6 +30,15 @@ async def test_speech_comes_in_every_format_at_once_loud_and_trimmed(fmt: Any, f
     assert sound.rms(samples) > 1000
 
 
+def test_words_begin_in_the_first_frame() -> None:
+    quiet, words = np.full(1600, 100, np.int16), np.full(1600, 151, np.int16)
+    clip = speech.trimmed(np.concatenate((quiet, words, quiet)))
+    before_ms = 1000 * int(np.argmax(clip > 150)) / speech.FLITE_HZ
+    assert 0 < before_ms <= 5
+    assert np.count_nonzero(clip > 150) == 1600
+    assert len(clip) < 1600 + 3 * speech.FLITE_HZ // 200
+
+
 async def test_speed_stretches_and_voices_differ(flite: list[str]) -> None:
     voice = speech.Voice(flite, "")
     text = "This sentence is for the speed of speech."
