@@ -75,7 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the groups; 1 if a test failed in one of them."""
     parser = argparse.ArgumentParser(prog="python -m lab test", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", choices=[group.name for group in GROUPS], help="run this group alone")
-    parser.add_argument("--calm", action="store_true", help="one group after the other, a test for each processor at a time")
+    parser.add_argument(
+        "--calm", action="store_true", help="one group after the other, a test for each processor at a time"
+    )
     parser.epilog = "All other options and arguments are pytest's."
     options, rest = parser.parse_known_args(argv)
     chosen = [group for group in GROUPS if options.only in (None, group.name)]
