@@ -54,7 +54,8 @@ FEWEST_TURNS = 4
 P50_LIMIT_MS = 520.0
 """Budget of the answers to speech, as the caller hears them: silence, the model's 250 ms, and the way of both."""
 EARLY_SILENCE_MS = 160
-"""The sandbox notices the silence 75 ms after the caller's last loud frame, so that 200 ms would miss the budget."""
+"""The sandbox counts it from about 90 ms after the caller's last loud frame (median of six questions), so that the
+default of 200 ms would miss the budget."""
 THINK_MS = 250
 """The sandbox's model takes this long."""
 BUSY_MS = 60
