@@ -18,6 +18,7 @@ from ariagent.audiosocket.frames import Kind, audio_frame, uuid_frame
 from ariagent.audiosocket.server import AudioSocketServer
 from ariagent.caller.line import Line
 from ariagent.caller.report import WIDTH, CallReport, Entry, Failure, Interruption, Narrator, Turn, lines_of
+from ariagent.config import AgentSettings
 from lab import demo
 from lab.humanagent import Encounter
 from tests import forked
@@ -325,6 +326,8 @@ def test_without_a_judge_the_demo_does_not_promise_fast_answers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert demo.agent(has_judge=True)["turns"] == "fast"
+    detection = AgentSettings.model_validate(demo.agent(has_judge=True)).used_turn_detection
+    assert detection.model_dump()["silence_duration_ms"] == demo.EARLY_SILENCE_MS
     assert demo.agent(has_judge=False)["turns"] == "server"
     slow, found = four_answers(), evidence()
     slow.turns[2].latency_ms = slow.turns[-1].latency_ms = 870.0
