@@ -85,7 +85,7 @@ def test_how_the_audio_is_cut_makes_no_difference(cuts: list[int]) -> None:
 
 
 def test_blocks_of_no_whole_samples_are_refused() -> None:
-    with pytest.raises(ValueError, match="whole samples"):
+    with pytest.raises(ValueError, match="whole number of samples"):
         Peaks(AudioFormat(22050))
 
 
