@@ -14,6 +14,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -116,16 +117,11 @@ async def besieged(asterisk: AsteriskInstance, directory: Path, kinds: list[str]
         for name in kinds:
             kind = attackers.KINDS[name]
             argv = lab_command("attackers", name, str(aim.ports[kind.port]))
-
-            async def storm(argv: list[str] = argv, programs: int = kind.programs) -> dict[str, Any]:
-                seen = await asyncio.gather(*(_attacker(argv) for _ in range(programs)))
-                return {key: sum(one[key] for one in seen) for key in seen[0]}
-
-            yield await _measure(aim, name, storm)
+            yield await _measure(aim, name, partial(_attacker, argv))
 
 
 async def _attacker(argv: list[str]) -> dict[str, int]:
-    """Run one program; what it saw."""
+    """Run the attack; what it saw."""
     child = await asyncio.create_subprocess_exec(*argv, "--seconds", str(STORM_S), stdout=asyncio.subprocess.PIPE)
     try:
         out, _ = await child.communicate()

@@ -6,15 +6,17 @@ what happened as one line of JSON. It runs at the lowest priority: what is measu
 
 import argparse
 import json
-import os
 import random
 import socket
 import struct
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Literal
+
+from lab.processes import step_back
 
 Port = Literal["media", "http", "control"]
 HOST = "127.0.0.1"
@@ -328,6 +330,15 @@ def _metrics(attacker: Attacker, connection: socket.socket) -> bool:
     return False
 
 
+@_kind("http", "5,000 requests at once, without end", connections=200)
+def _pipelined(attacker: Attacker, connection: socket.socket) -> bool:
+    connection.settimeout(0.05)
+    connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 5_000)
+    while connection.recv(1 << 20):
+        pass
+    return False
+
+
 def main(argv: list[str] | None = None) -> int:
     """Attack; exit code 0."""
     parser = argparse.ArgumentParser(prog="python -m lab.attackers", description=__doc__)
@@ -335,13 +346,28 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("port", type=int)
     parser.add_argument("--connections", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--alone", action="store_true", help="one program, also for a kind that takes several")
     options = parser.parse_args(argv)
-    os.nice(19)
+    step_back()
     kind = KINDS[options.kind]
+    if (programs := 1 if options.alone else kind.programs) > 1:
+        print(json.dumps(_together(programs, sys.argv[1:] if argv is None else argv)))  # noqa: T201
+        return 0
     attacker = Attacker(options.port, time.monotonic() + options.seconds, options.connections or kind.connections)
     attacker.run(kind.attack)
     print(json.dumps(asdict(attacker.seen)))  # noqa: T201
     return 0
+
+
+def _together(programs: int, argv: list[str]) -> dict[str, int]:
+    """Run this program so many times at once; the sum of their reports.
+
+    Not the caller's work: it measures, and each start of a program would keep it from that for some milliseconds.
+    """
+    command = [sys.executable, "-m", "lab.attackers", *argv, "--alone"]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(programs)]
+    reports = [json.loads(each.communicate()[0]) for each in running]
+    return {key: sum(report[key] for report in reports) for key in reports[0]}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import base64
 import json
-import os
 import struct
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -26,6 +25,8 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import OP_BINARY, OP_CONT, OP_PING, OP_TEXT
 from websockets.protocol import State
+
+from lab.processes import step_back
 
 MB = 1_000_000
 ENDLESS = 10**9
@@ -517,7 +518,7 @@ async def _main() -> None:
     parser.add_argument("kind", choices=sorted(KINDS))
     parser.add_argument("--port", type=int, default=0)
     given = parser.parse_args()
-    os.nice(19)
+    step_back()
     async with HostileModel(given.kind, given.port) as model:
         sys.stdout.write(f"{model.url}\n")
         sys.stdout.flush()

@@ -6,12 +6,13 @@ It has the lowest priority: it stands for a network, which takes nothing of the 
 """
 
 import asyncio
-import os
 import signal
 import sys
 from contextlib import suppress
 
 import uvloop
+
+from lab.processes import step_back
 
 _CHUNK = 1 << 16
 
@@ -47,7 +48,7 @@ class Switch:
 
 async def main(ports: tuple[int, int]) -> None:
     """Relay until killed."""
-    os.nice(19)
+    step_back()
     switch = Switch(ports)
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, switch.switch)
     server = await asyncio.start_server(switch.serve, "127.0.0.1", 0)

@@ -13,6 +13,8 @@ from ariagent.realtime.budget import MOST_AT_ONCE, MOST_WORK_S
 from ariagent.realtime.frames import FrameCutter
 from ariagent.realtime.upgrade import Answer, Upgrade
 
+MANY_BYTES = 64_000
+"""After so many bytes at once, other calls have their turn: uvloop reads a full socket up to 32 times in one turn."""
 LAST_WORK_S = 0.020
 """Longest time for the messages that wait when the peer closes the connection: other calls lose a frame at most."""
 
@@ -63,6 +65,9 @@ class PacedConnection(ClientConnection):
             self._unread += data  # delivered although reading is paused
         else:
             self._read(data)
+            if len(data) >= MANY_BYTES and not self._unread and not self.transport.is_closing():
+                self.transport.pause_reading()
+                self.loop.call_soon(self._resume)
 
     def eof_received(self) -> None:
         if self._upgrade is not None and (answer := self._upgrade.take(b"", is_all=True)) is not None:

@@ -20,6 +20,8 @@ from lab.hostilemodel import KINDS, HostileModel
 PATIENCE_S = 60.0
 NOT_HEARD = {"tiny_items_slowly", "fast_audio"}
 """Kinds whose harm is that nobody hears so much: for the call to notice, see tests/call/test_talk.py."""
+READ_BYTES = 256_000
+"""The most that uvloop hands over at once. It reads up to 32 times in a turn, unless it is told to pause."""
 MOST_ELEMENTS = 256
 MOST_CHARACTERS = 2_000_000
 
@@ -32,8 +34,8 @@ class Watched:
         self.failed: SessionFailed | None = None
         self.events = 0
         self.audio = 0
-        self.most_messages = self.most_frames = 0
-        self.messages = self.frames = 0
+        self.most_messages = self.most_frames = self.most_bytes = 0
+        self.messages = self.frames = self.bytes = 0
         self.client = RealtimeClient(realtime, SessionProfile.of(AgentSettings(), realtime), self._on_event)
         self._receive, self._spend = self.client.session.receive, self.client.spend
         self.client.session.receive = self._received  # type: ignore[method-assign]
@@ -49,7 +51,7 @@ class Watched:
 
     def _end_of_turn(self) -> None:
         self._counting = False
-        self.messages = self.frames = 0
+        self.messages = self.frames = self.bytes = 0
 
     def _received(self, data: str | bytes, now: float) -> list[Event]:
         self._count()
@@ -61,6 +63,8 @@ class Watched:
         self._count()
         self.frames += frames
         self.most_frames = max(self.most_frames, self.frames)
+        self.bytes += size
+        self.most_bytes = max(self.most_bytes, self.bytes)
         return self._spend(frames, size)
 
     def _on_event(self, event: Event) -> None:
@@ -115,6 +119,8 @@ def test_is_contained_in_its_session(kind: str, caplog: pytest.LogCaptureFixture
     # The first bytes of the session come with the HTTP answer: two steps in one turn.
     assert watched.most_messages <= 2 * MOST_AT_ONCE
     assert watched.most_frames <= 2 * MOST_AT_ONCE
+    # One read of uvloop's; the rest of an earlier one may have been due in the same turn.
+    assert watched.most_bytes <= 2 * READ_BYTES
     most, characters = elements(watched.client.session)
     assert most <= MOST_ELEMENTS
     assert characters <= MOST_CHARACTERS
