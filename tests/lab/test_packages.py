@@ -49,7 +49,7 @@ def test_an_old_asterisk_on_the_machine_is_passed_over_aloud(tmp_path: Path, mon
     _program(tmp_path / "asterisk", "#!/bin/sh\necho Asterisk 20.6.0\n")
     monkeypatch.setenv("PATH", str(tmp_path))
     said: list[str] = []
-    with pytest.raises(ConfigurationError, match="no apt-get"):
+    with pytest.raises(ConfigurationError, match="so is apt-get"):
         packages.ensure_asterisk(tmp_path / "lab", said.append)
     assert any("20.6.0 is too old" in line for line in said)
 
