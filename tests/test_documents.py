@@ -425,3 +425,14 @@ def test_a_message_that_a_page_quotes_is_one_of_the_service(name: str) -> None:
     fragments = [each.strip(" ;,:?()") for message in found for each in message.split("...")]
     long = [each for each in fragments if len(each) >= SHORTEST_FRAGMENT and "=" not in each]
     assert [each for each in long if each not in known and each not in SYSTEM_MESSAGES] == []
+
+
+# -- wrapping -------------------------------------------------------------------------------------
+
+
+def test_no_table_row_is_wrapped_and_no_list_item_is_within_another() -> None:
+    """Both happen when a page is wrapped anew."""
+    lines = [(page.name, line) for page in PAGES for line in prose(page.read_text()).splitlines()]
+    assert [each for each in lines if each[1].startswith("|") != each[1].endswith("|")] == []
+    item = re.compile(r"[.:;)] (?:[*-]|\d\.) [A-Z`\[]")
+    assert [each for each in lines if item.search(each[1]) and not each[1].startswith("|")] == []
