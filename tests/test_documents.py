@@ -431,7 +431,7 @@ def test_a_message_that_a_page_quotes_is_one_of_the_service(name: str) -> None:
 
 
 def test_no_table_row_is_wrapped_and_no_list_item_is_within_another() -> None:
-    """Both happen when a page is wrapped anew."""
+    """Both happen when the lines of a page are wrapped again."""
     lines = [(page.name, line) for page in PAGES for line in prose(page.read_text()).splitlines()]
     assert [each for each in lines if each[1].startswith("|") != each[1].endswith("|")] == []
     item = re.compile(r"[.:;)] (?:[*-]|\d\.) [A-Z`\[]")
