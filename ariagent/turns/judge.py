@@ -35,6 +35,9 @@ class Judge:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors only
+        # The model has 8-bit weights. On processors with AVX2 and without VNNI the fast sums of such weights overflow
+        # (source: onnxruntime_session_options_config_keys.h): 53 % of cut prompts counted as complete, 36 % with this.
+        options.add_session_config_entry("session.x64quantprecision", "1")
         content = modelfile.read(path)
         try:
             session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -95,7 +95,7 @@ async def test_twenty_phones_at_once_are_all_greeted_to_the_end(
         whole_ms = MS_PER_LETTER * len(opening)
         assert sound.MOST * whole_ms < hearing.loud_ms(first, last) < whole_ms + 60
         span_ms = len(sound.loud_part(hearing.call.heard(), 8000)) / 8
-        assert -60 <= span_ms - whole_ms <= 500
+        assert -60 <= span_ms - whole_ms <= 3000
     # Half of them hang up, the other half has the agent do it.
     for index, call in enumerate(calls):
         if index % 2:
