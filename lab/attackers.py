@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from lab.processes import step_back
+from lab.processes import lab_command, step_back
 
 Port = Literal["media", "http", "control"]
 HOST = "127.0.0.1"
@@ -322,18 +322,18 @@ def _endless_head(attacker: Attacker, connection: socket.socket) -> bool:
 
 @_kind("http", "/metrics, as fast as it goes, 8 clients", connections=400, programs=8)
 def _metrics(attacker: Attacker, connection: socket.socket) -> bool:
-    request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    connection.settimeout(0.05)
-    connection.sendall(request * 20)
-    while connection.recv(1 << 20):
-        pass
-    return False
+    return _ask_for_metrics(connection, 20)
 
 
 @_kind("http", "5,000 requests at once, without end", connections=200)
 def _pipelined(attacker: Attacker, connection: socket.socket) -> bool:
+    return _ask_for_metrics(connection, 5_000)
+
+
+def _ask_for_metrics(connection: socket.socket, times: int) -> bool:
+    """Ask so many times at once, and read until nothing comes any more."""
     connection.settimeout(0.05)
-    connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 5_000)
+    connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * times)
     while connection.recv(1 << 20):
         pass
     return False
@@ -364,7 +364,7 @@ def _together(programs: int, argv: list[str]) -> dict[str, int]:
 
     Not the caller's work: it measures, and each start of a program would keep it from that for some milliseconds.
     """
-    command = [sys.executable, "-m", "lab.attackers", *argv, "--alone"]
+    command = lab_command("attackers", *argv, "--alone")
     running = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(programs)]
     reports = [json.loads(each.communicate()[0]) for each in running]
     return {key: sum(report[key] for report in reports) for key in reports[0]}

@@ -15,13 +15,12 @@ from ariagent.records.store import Store
 from lab import benchtakeover, waiting
 from lab import environment as lab
 from lab.call_setup import CallState
+from tests.chaos.allowance import allowed_s
 
 LIMIT_S = 60.0
 SCENARIOS = Path(__file__).parents[1] / "integration" / "scenarios"
 MOST_SILENCE_S = 3.0
 """From the new process being back to the last caller's hearing of it."""
-BUSY = 3
-"""So many times as long it may take where other tests run at the same time: with two calls, in ``make test``."""
 
 
 until = partial(waiting.until, limit_s=LIMIT_S)
@@ -37,7 +36,7 @@ async def test_callers_of_a_killed_service_go_on_with_the_next(calls: int, bed: 
         after_s = max(seen.heard_at) - seen.accepting_at
         print(f"\n{calls} of {calls} calls continued; longest silence {seen.longest_s:.2f} s after the kill, "
               f"{after_s:.2f} s after the next process took calls")  # fmt: skip
-        assert after_s <= (BUSY if calls == 2 else 1) * MOST_SILENCE_S
+        assert after_s <= allowed_s(MOST_SILENCE_S, calls)
         # They end as their callers wish.
         await asyncio.gather(*(one.bell.wait_quiet(0.5) for one in seen.lines))
         await asyncio.gather(*(one.call.send_dtmf("9") for one in seen.lines[::2]))

@@ -18,12 +18,11 @@ from lab import environment as lab
 from lab import waiting
 from lab.call_setup import CallState
 from lab.ports import free_tcp_port
+from tests.chaos.allowance import allowed_s
 
 LIMIT_S = 60.0
 MOST_SILENCE_S = 2.0
 """From the next process's taking calls to the last caller's hearing of it; three times that on a busy machine."""
-BUSY = 3
-"""So many times as long it may take where other tests run at the same time: with two calls, in ``make test``."""
 MAKE_UP = ("wait for the caller to speak", "the sentence that was cut off", "The caller was speaking")
 """Notes to the model about callers who rest, listen, speak."""
 STORY = "8"
@@ -119,7 +118,7 @@ async def test_calls_go_on_with_the_next_process_as_if_nothing_had_been(
             f"({ended - left:.2f} s until the old process had ended, {ready - ended:.2f} s until the next took calls, "
             f"{max(heard) - ready:.2f} s after that); others were heard again after {max(goes_on) - left:.2f} s"
         )
-        assert max(heard) - ready <= (BUSY if calls == 2 else 1) * MOST_SILENCE_S
+        assert max(heard) - ready <= allowed_s(MOST_SILENCE_S, calls)
         await asyncio.gather(*talks)
         # The seats rested from the old process's last word to the new one's first, and queue_log has nothing of it.
         assert "seats.closed" in first.log
