@@ -215,6 +215,19 @@ def asking(dial: Any, site: Any, sound: Any) -> Any:
     return ask
 
 
+@pytest.fixture
+def holding(no_judge: None, model: Any, service: Any, asking: Any, site: Any, outbound: Any) -> Any:
+    """``running, line = await holding("7001")``: a service, and a caller whose answer it holds at this moment. ``does``:
+    the function that the answer calls, beside the lookup."""
+
+    async def hold(number: str, does: str = "order", hold_ms: int = HOLD_MS) -> tuple[Any, Line]:
+        answering = await model(does=does)
+        running = await service(answering, agent=agent(does, hold_ms), **sections(site, outbound))
+        return running, await asking(answering, number)
+
+    return hold
+
+
 async def one_turn(store: Store, said: str = QUESTION) -> list[str]:
     """The record has one turn of the caller's with these words, and so has a history that is made from it. Returns the
     names of the record's events."""
@@ -307,15 +320,16 @@ async def test_the_service_is_killed(
 
 @BOTH_WAYS
 async def test_a_supervisor_transfers_the_caller(
-    number: str, no_judge: None, model: Any, service: Any, phone: Any, asking: Any, ends_with_people: Any, site: Any,
-    outbound: Any, log: Any,
-) -> None:  # fmt: skip
+    number: str,
+    phone: Any,
+    holding: Any,
+    ends_with_people: Any,
+    log: Any,
+) -> None:
     """The caller hears the answer first, as any sentence that is being said; then they are transferred. That waits for
     at most 5 s, which are longer than this hold time and the answer."""
-    answering = await model()
-    running = await service(answering, agent=agent(hold_ms=SHORT_HOLD_MS), **sections(site, outbound))
     human = await phone("1001", register=True)
-    line = await asking(answering, number)
+    running, line = await holding(number, hold_ms=SHORT_HOLD_MS)
     [serving] = running.calls.calls
     serving.transfer(Handoff("humans", DestinationSettings(**KIND), by="anna"))
     released = await log.wait("turn.answered")
@@ -334,13 +348,14 @@ async def test_a_supervisor_transfers_the_caller(
 
 @BOTH_WAYS
 async def test_the_model_transfers_the_caller(
-    number: str, no_judge: None, model: Any, service: Any, phone: Any, asking: Any, ends_with_people: Any, site: Any,
-    outbound: Any, log: Any,
-) -> None:  # fmt: skip
-    answering = await model(does="transfer_call")
-    running = await service(answering, agent=agent("transfer_call"), **sections(site, outbound))
+    number: str,
+    phone: Any,
+    holding: Any,
+    ends_with_people: Any,
+    log: Any,
+) -> None:
     human = await phone("1001", register=True)
-    line = await asking(answering, number)
+    running, line = await holding(number, "transfer_call")
     released = await log.wait("turn.answered")
     assert log.named("call.transferred") == []
     transferred = await log.wait("call.transferred", destination="humans")
@@ -355,13 +370,9 @@ async def test_the_model_transfers_the_caller(
 
 
 @BOTH_WAYS
-async def test_the_model_transfers_a_caller_who_speaks_on(
-    number: str, no_judge: None, model: Any, service: Any, phone: Any, asking: Any, site: Any, outbound: Any, log: Any
-) -> None:
-    answering = await model(does="transfer_call")
-    running = await service(answering, agent=agent("transfer_call"), **sections(site, outbound))
+async def test_the_model_transfers_a_caller_who_speaks_on(number: str, phone: Any, holding: Any, log: Any) -> None:
     await phone("1001", register=True)
-    line = await asking(answering, number)
+    running, line = await holding(number, "transfer_call")
     await line.says(MORE)
     await hears(line, (await log.wait("turn.agent", said=WAITS)).at)
     line.heard_only(WAITS)
@@ -373,12 +384,8 @@ async def test_the_model_transfers_a_caller_who_speaks_on(
 
 
 @BOTH_WAYS
-async def test_the_caller_presses_a_key(
-    number: str, no_judge: None, model: Any, service: Any, asking: Any, site: Any, outbound: Any, log: Any
-) -> None:
-    answering = await model()
-    running = await service(answering, agent=agent(), **sections(site, outbound))
-    line = await asking(answering, number)
+async def test_the_caller_presses_a_key(number: str, holding: Any, log: Any) -> None:
+    running, line = await holding(number)
     await line.call.send_dtmf("5")
     await hears(line, (await log.wait("turn.agent", said=PRESSED)).at)
     line.heard_only(PRESSED)
@@ -393,12 +400,8 @@ async def test_the_caller_presses_a_key(
 
 @pytest.mark.parametrize("now", [True, False], ids=["at_once", "later"])
 @BOTH_WAYS
-async def test_a_supervisor_whispers(
-    number: str, now: bool, no_judge: None, model: Any, service: Any, asking: Any, site: Any, outbound: Any, log: Any
-) -> None:
-    answering = await model()
-    running = await service(answering, agent=agent(), **sections(site, outbound))
-    line = await asking(answering, number)
+async def test_a_supervisor_whispers(number: str, now: bool, holding: Any, log: Any) -> None:
+    running, line = await holding(number)
     [serving] = running.calls.calls
     serving.whisper("Mention the free inspection.", "anna", now=now)
     wanted = (HELD, FOUND, FREE) if now else (HELD, FOUND)
@@ -416,12 +419,8 @@ async def test_a_supervisor_whispers(
 
 
 @BOTH_WAYS
-async def test_the_caller_hangs_up(
-    number: str, no_judge: None, model: Any, service: Any, asking: Any, site: Any, outbound: Any, log: Any
-) -> None:
-    answering = await model()
-    running = await service(answering, agent=agent(), **sections(site, outbound))
-    line = await asking(answering, number)
+async def test_the_caller_hangs_up(number: str, holding: Any, log: Any) -> None:
+    running, line = await holding(number)
     await over(line, log)
     assert line.quiet_until(time.monotonic())
     await until(lambda: not line.session.alive, "the end of the session")
