@@ -4,9 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ariagent.config import AgentSettings, RouteSettings, Settings
+from ariagent.config import RouteSettings, Settings
 from ariagent.errors import UnknownAgentError
-from ariagent.values import placeholders
 
 DEFAULT = "default"
 """The agent of calls that nothing else is said about."""
@@ -75,17 +74,6 @@ def needed_variables(settings: Settings) -> tuple[str, ...]:
     for route in settings.routes:
         given = {EXTENSION: route.extension, QUEUE: route.queue, DIALLED: route.dialled, **route.variables}
         names |= {name: None for name, pattern in given.items() if pattern is not None}
-    return tuple(names)
-
-
-def agent_variables(agent: AgentSettings) -> tuple[str, ...]:
-    """Names of the channel variables that the agent's instructions (and its lookup) use."""
-    names = dict.fromkeys(agent.variables)
-    used = {each.name for each in placeholders.templates(agent.instructions)}
-    if "queue" in used or agent.lookup is not None:
-        names[QUEUE] = None
-    if "called.number" in used or agent.lookup is not None:
-        names[DIALLED] = None
     return tuple(names)
 
 

@@ -23,6 +23,11 @@ class Batcher:
         self._batch = fmt.n_bytes(batch_ms - FRAME_MS)
         self._held = b""
 
+    @property
+    def held(self) -> int:
+        """The bytes that are held back now."""
+        return len(self._held)
+
     def add(self, pcm: bytes) -> bytes:
         """Add more of the caller's audio (whole samples). Return the audio to send now, in order; often none."""
         held = self._held

@@ -20,6 +20,7 @@ from ariagent.ami.events import Event, UserEvent
 from ariagent.audio.format import AudioFormat
 from ariagent.audio.rates import ModelCodec
 from ariagent.config import Settings
+from ariagent.dialogue.handoff import Handoff
 from ariagent.logs import CallLog
 from ariagent.realtime.events import OutOfBandEnded
 from ariagent.records import folder
@@ -192,14 +193,14 @@ class Announcements:
 class Announcement:
     """The announcement of one transfer: ``path`` is known at once, the file is there when ``written`` is over."""
 
-    def __init__(self, announcements: Announcements, codec: ModelCodec, lasts_s: float) -> None:
-        """``codec`` must be used for nothing else. ``lasts_s``: how long somebody may take the call."""
+    def __init__(self, announcements: Announcements, codec: ModelCodec, handoff: Handoff) -> None:
+        """``codec`` must be used for nothing else."""
+        self.handoff = handoff
         self.path = announcements.new_name()
         self.key = Path(self.path).name
         """The name for the model's server. It says nothing about the file's place."""
         self._announcements = announcements
         self._codec = codec
-        self._lasts_s = lasts_s
         self._spoken: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._writing: asyncio.Task[bool] | None = None
 
@@ -209,7 +210,8 @@ class Announcement:
             self._spoken.set_result(event.audio)
             if event.audio:
                 pcm = self._codec.from_model(event.audio) + self._codec.end_item()
-                self._writing = asyncio.ensure_future(self._announcements.put(self.path, pcm, self._lasts_s))
+                timeout_s = self.handoff.destination.timeout_s
+                self._writing = asyncio.ensure_future(self._announcements.put(self.path, pcm, timeout_s))
 
     @property
     def outlook(self) -> str:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from ariagent import localtime
 from ariagent.agents import briefing
-from ariagent.agents.choose import DIALLED, QUEUE, ArrivalFacts, agent_variables, choose, needed_variables
+from ariagent.agents.choose import DIALLED, QUEUE, ArrivalFacts, choose, needed_variables
 from ariagent.ari import events as ari
 from ariagent.call import presentation
 from ariagent.call.admission import Ticket
@@ -73,9 +73,10 @@ async def identify(context: Context, arrival: Arrival, log: CallLog) -> Identity
     """The call's id and what its agent is chosen by. Raises AriError."""
     named = arrival.agent if arrival.agent in context.settings.agents else None
     wanted = () if named else needed_variables(context.settings)
-    own = {name for name in wanted if name.startswith(OWN)}
+    # Queue and dialled number are read for every call: instructions, the lookup and each tool may use them.
+    own = {QUEUE, DIALLED, *(name for name in wanted if name.startswith(OWN))}
     if arrival.seat is not None:
-        own |= {QUEUE, CALLER}
+        own.add(CALLER)
     leg = arrival.channel.id
     shown = (presentation.NUMBER, presentation.NAME)
     read = await context.ari.get_variables(leg, (LINKED_ID, introduction.FROM, CALL, *shown, *sorted(own)))
@@ -133,15 +134,15 @@ async def choose_agent(context: Context, arrival: Arrival, identity: Identity, l
     facts, channel = identity.facts, arrival.channel
     name = agent_name(context, identity)
     agent = context.settings.agents[name]
-    variables = await context.variables.read(context.ari, identity.channels, agent_variables(agent), log)
+    variables = await context.variables.read(context.ari, identity.channels, agent.variables, log)
     now, zone = time.time(), context.settings.zone_of(agent)
     values = briefing.call_values(
         name,
         call_id=identity.call_id,
         caller_number=channel.caller_number,
         caller_name=channel.caller_name,
-        called=variables.get(DIALLED) or facts.dialled or facts.extension,
-        queue=variables.get(QUEUE) or facts.queue,
+        called=facts.dialled or facts.extension,
+        queue=facts.queue,
         date=localtime.day(now, zone),
         time=localtime.clock(now, zone),
         weekday=localtime.weekday(now, zone, agent.language),

@@ -604,12 +604,16 @@ class Call:
         now = time.monotonic()
         self._observer.model(event)
         announcement = self._transfers.announcement
+        if isinstance(event, rt.SessionReady | rt.SessionRenewed):
+            self._observer.uses(self._model.session.profile.model)
         match event:
             case rt.SessionReady():
                 self._dialogue.use(self._model.session)
                 self._feed(ev.ModelReady())
             case rt.SessionRenewed():
                 self._dialogue.renew(self._model.session, now)
+                # One that was asked for while there was no session, or of the session before this one.
+                self._transfers.announce_again(self._dialogue)
             case rt.SessionLost() | rt.SessionFailed() if announcement is not None:
                 announcement.give_up()
             case rt.OutOfBandEnded() if announcement is not None:

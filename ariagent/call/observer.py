@@ -58,6 +58,10 @@ class Observer:
 
     # -- the model ----------------------------------------------------------------------------------
 
+    def uses(self, model: str) -> None:
+        """The call's session is with this model from now on: a fallback may have another one."""
+        self._meter.uses(model)
+
     def model(self, event: rt.Event) -> None:
         """The model's server said something."""
         log, metrics = self._log, self._metrics
@@ -208,6 +212,12 @@ class _Meter:
         self._free = False
         """The model that is used now bills nobody: what it transcribes is free, too."""
         self._due = time.monotonic() + TOLD_EVERY_S
+
+    def uses(self, model: str) -> None:
+        """Count under the name of this model from now on."""
+        if model != self._model:
+            self.tell()
+            self._model = model
 
     def used(self, usage: rt.Usage, transcribed_s: float = 0.0) -> None:
         """Count what a turn used: tokens, and seconds of transcribed speech."""

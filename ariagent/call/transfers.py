@@ -102,9 +102,14 @@ class Transfers:
         announcements = self._context.announcements
         announcements.look()
         codec = ModelCodec(self._context.format, encoding)
-        self.announcement = Announcement(announcements, codec, handoff.destination.timeout_s)
+        self.announcement = Announcement(announcements, codec, handoff)
         dialogue.announce(self.announcement.key, handoff)
         return self.announcement
+
+    def announce_again(self, dialogue: Dialogue) -> None:
+        """Another session took the place of the one that was asked for the summary."""
+        if (announcement := self.announcement) is not None and announcement.outlook == "late":
+            dialogue.announce(announcement.key, announcement.handoff)
 
     def start_warm(
         self,

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, model_validator
 
 from ariagent.config.base import (
     Form,
@@ -142,7 +142,7 @@ class FallbackSettings(Section):
     api_key: Secret = SecretStr("")
     """The key for that server."""
     model: str | None = None
-    """Default: ``realtime.model``."""
+    """The model that every agent has there. null: each agent has the same model as at ``realtime``."""
     auth: Literal["auto", "bearer", "api-key"] = "auto"
     """See ``realtime.auth``."""
     headers: dict[str, Secret] = {}
@@ -193,6 +193,13 @@ class RealtimeSettings(Section):
     audio (metric ``ariagent_uplink_dropped_seconds_total``)."""
     fallback: FallbackSettings | None = None
 
+    _only_model: bool = PrivateAttr(default=False)
+    """Every agent has this endpoint's model, whatever the agent's settings name."""
+
+    def model_of(self, agent: str | None) -> str:
+        """The name of an agent's model at this endpoint. ``agent``: the ``model`` of the agent's settings."""
+        return self.model if self._only_model else agent or self.model
+
     @property
     def endpoints(self) -> tuple["RealtimeSettings", ...]:
         """This endpoint, then the fallback if there is one."""
@@ -200,7 +207,9 @@ class RealtimeSettings(Section):
         if other is None:
             return (self,)
         changes = {key: getattr(other, key) for key in ("url", "api_key", "auth", "headers", "ca_file", "dialect")}
-        return self, self.model_copy(update={**changes, "model": other.model or self.model, "fallback": None})
+        second = self.model_copy(update={**changes, "model": other.model or self.model, "fallback": None})
+        second._only_model = other.model is not None
+        return self, second
 
     @property
     def is_openai(self) -> bool:

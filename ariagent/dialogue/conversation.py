@@ -225,7 +225,6 @@ class Conversation:
         # An answer that was due while there was no session (to keys, a tool's result) is asked of the lost one.
         pending = self._answer_pending or self._session.response_pending or self._missed_ms >= MISSED_MS
         self._answer_pending, self._missed_ms = False, 0.0
-        session.audio_origin_ms = self._uplink.appended_ms
         self._session = session
         self._latency.speech_started()
         self._items.clear()

@@ -369,6 +369,8 @@ class Dialogue:
         """Another session takes the place of the one that was lost or expires; it is told what was said so far."""
         self._prompts.end(_SESSION)
         self._session = session
+        # The audio that is held back is the first that this session gets.
+        session.audio_origin_ms = self._uplink.appended_ms - self._format.ms(self._batcher.held)
         self._conversation.renew(session, self._history.entries, now)
 
     def handle(self, event: rt.Event, now: float) -> None:

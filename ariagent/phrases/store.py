@@ -127,7 +127,7 @@ class PhraseStore:
         realtime = self._realtime
         parts = urlsplit(realtime.url)
         server = joined(parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80))
-        model = agent.model or realtime.model
+        model = realtime.model_of(agent.model)
         return PromptKey(server, ENCODING, model, agent.voice, agent.speed, language, text)
 
     async def _have(self, key: PromptKey, phrase: Phrase, agent: AgentSettings) -> None:

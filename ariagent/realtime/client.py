@@ -68,7 +68,8 @@ def session_headers(settings: RealtimeSettings) -> dict[str, str]:
     azure = settings.auth == "api-key" or (settings.auth == "auto" and host.endswith(".azure.com"))
     ours = {"api-key": key} if azure else {"Authorization": f"Bearer {key}"}
     theirs = {name: value.get_secret_value() for name, value in settings.headers.items()}
-    return {**ours, **theirs} if key else theirs
+    given = {name.lower() for name in theirs}
+    return {**{name: value for name, value in ours.items() if key and name.lower() not in given}, **theirs}
 
 
 def trust(settings: RealtimeSettings) -> ssl.SSLContext:

@@ -34,9 +34,9 @@ class ModelHealth(Breaker):
         places = range(len(self.endpoints))
         return min(places, key=lambda place: (place in tried, self._avoided_until[place] > now, place))
 
-    def untried(self, tried: Collection[int]) -> bool:
-        """Whether there is an endpoint that was not tried."""
-        return any(place not in tried for place in range(len(self.endpoints)))
+    def untried(self, tried: Collection[int]) -> int:
+        """The number of endpoints that were not tried."""
+        return sum(place not in tried for place in range(len(self.endpoints)))
 
     def serves(self, place: int) -> bool:
         """Whether calls have sessions at this endpoint now: the proof that it works."""

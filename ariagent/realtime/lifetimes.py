@@ -72,7 +72,7 @@ def used_models(agents: Mapping[str, AgentSettings], realtime: RealtimeSettings)
     """The models of this endpoint that the agents need, each once."""
     users: dict[tuple[str, bool], list[str]] = {}
     for name, agent in agents.items():
-        users.setdefault((agent.model or realtime.model, False), []).append(name)
+        users.setdefault((realtime.model_of(agent.model), False), []).append(name)
         if agent.transcription is not None:
             users.setdefault((agent.transcription.model, True), []).append(name)
     for (model, transcribes), names in users.items():

@@ -15,6 +15,7 @@ from ariagent.realtime.dialect import Understanding
 from ariagent.realtime.events import (
     AudioArrived,
     Event,
+    Fault,
     SessionFailed,
     SessionLost,
     SessionReady,
@@ -150,7 +151,7 @@ class ModelLine:
                     running.result()
                     if (failure := self._failure) is None:
                         return
-                    new = await self._recover(failure) if self._used or self._in_call else self._elsewhere()
+                    new = await self._recover(failure) if self._used or self._in_call else self._elsewhere(failure)
                     if new is None:
                         self._tell(self._failure or failure)
                         return
@@ -191,18 +192,22 @@ class ModelLine:
         )
         return client
 
-    def _note_failure(self) -> bool:
-        """The endpoint in use failed; returns whether there is another one to be tried."""
-        self._health.session_failed(self._place, time.monotonic())
+    def _note_failure(self, fault: Fault) -> bool:
+        """The endpoint in use failed; returns whether there is another one to be tried.
+
+        A server that refused this session's settings may serve other agents: then other calls go on asking it.
+        """
+        if fault is not Fault.REQUEST:
+            self._health.session_failed(self._place, time.monotonic())
         self._tried.add(self._place)
         if self._health.untried(self._tried):
             return True
         self._tried.clear()
         return False
 
-    def _elsewhere(self) -> "asyncio.Task[None] | None":
+    def _elsewhere(self, failure: SessionFailed) -> "asyncio.Task[None] | None":
         """The first session, at another endpoint; None: there is none."""
-        if self._closed or not self._note_failure():
+        if self._closed or not self._note_failure(failure.fault):
             return None
         self.client, self._failure = self._new(), None
         return self._start(self.client)
@@ -281,7 +286,7 @@ class ModelLine:
         if self._used:
             self._tell(SessionLost(failure.fault, failure.cause))
         # One that can be connected to, and says nothing, is no better the next time.
-        elsewhere = (not self._used or failure.fault in ONCE) and self._note_failure()
+        elsewhere = (not self._used or failure.fault in ONCE) and self._note_failure(failure.fault)
         while (at := outage.next_attempt(failure.fault, time.monotonic(), elsewhere=elsewhere)) is not None:
             await asyncio.sleep(max(0.0, at - time.monotonic()))
             if self._closed:
@@ -290,12 +295,14 @@ class ModelLine:
             self.client, self._failure = self._new(), None
             self._ready.clear()
             running = self._start(self.client)
-            if await self._made(running, outage.left_s(time.monotonic())):
+            # An endpoint that says nothing leaves time for the others.
+            others = self._health.untried({*self._tried, self._place})
+            if await self._made(running, outage.left_s(time.monotonic()) / (1 + others)):
                 return running
             running.cancel()
             await self.client.close()
             failure = self._failure = self._failure or failure
-            elsewhere = self._note_failure()
+            elsewhere = self._note_failure(failure.fault)
         return None
 
     async def _made(self, making: "asyncio.Task[None]", limit_s: float, *others: "asyncio.Task[None]") -> bool:

@@ -36,14 +36,14 @@ class SessionProfile:
         instructions: str | None = None,
     ) -> "SessionProfile":
         """``instructions``: with the call's data filled in; None: as they are in the settings."""
-        model = agent.model or realtime.model
+        model = realtime.model_of(agent.model)
         told = agent.instructions if instructions is None else instructions
         own_names = dialect.of(realtime).own_names
         return cls(agent, model, realtime.encoding, tools, told, realtime.stall_timeout_s, own_names)
 
     def at(self, realtime: RealtimeSettings) -> "SessionProfile":
-        """The profile for another endpoint, with that endpoint's model."""
-        return replace(self, model=realtime.model, own_names=dialect.of(realtime).own_names)
+        """The profile for another endpoint, with the agent's model there."""
+        return replace(self, model=realtime.model_of(self.agent.model), own_names=dialect.of(realtime).own_names)
 
     @property
     def format(self) -> dict[str, Any]:

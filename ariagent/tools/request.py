@@ -113,12 +113,13 @@ def _filled_headers(
 
 def headers(settings: HttpRequestSettings, body: bytes | None, timestamp: int) -> dict[str, str]:
     """The site's headers and the signature, for a request that is sent at ``timestamp`` (seconds since the epoch)."""
-    found = {name: secret.get_secret_value() for name, secret in settings.headers.items()}
-    if body is not None:
-        found.setdefault("Content-Type", "application/json")
-    if settings.signature is not None:
-        found[settings.signature.header] = signature(settings.signature, body or b"", timestamp)
-    return found
+    theirs = {name: secret.get_secret_value() for name, secret in settings.headers.items()}
+    kind = {} if body is None or "content-type" in map(str.lower, theirs) else {"Content-Type": "application/json"}
+    if settings.signature is None:
+        return {**theirs, **kind}
+    name = settings.signature.header
+    unsigned = {header: value for header, value in {**theirs, **kind}.items() if header.lower() != name.lower()}
+    return {**unsigned, name: signature(settings.signature, body or b"", timestamp)}
 
 
 def signature(settings: SignatureSettings, body: bytes, timestamp: int) -> str:

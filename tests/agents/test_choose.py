@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ariagent.agents.choose import ArrivalFacts, agent_variables, choose, matches, needed_variables
-from ariagent.config import AgentSettings, Settings
+from ariagent.agents.choose import ArrivalFacts, choose, matches, needed_variables
+from ariagent.config import Settings
 from ariagent.errors import UnknownAgentError
 
 
@@ -127,13 +127,6 @@ class TestVariables:
             {"agent": "sales", "queue": "q", "variables": {"VIP": "1"}}, {"agent": "night", "dialled": "0*"}
         )
         assert needed_variables(settings) == ("ARIAGENT_AGENT", "ARIAGENT_QUEUE", "VIP", "ARIAGENT_DIALLED")
-
-    def test_only_those_that_the_agent_uses(self) -> None:
-        assert agent_variables(AgentSettings()) == ()
-        agent = AgentSettings(
-            instructions="{queue} {called.number} {variable.VIP}", variables=("VIP", "CALLERID(dnid)")
-        )
-        assert agent_variables(agent) == ("VIP", "CALLERID(dnid)", "ARIAGENT_QUEUE", "ARIAGENT_DIALLED")
 
     def test_are_names(self) -> None:
         assert all(re.fullmatch(r"[A-Z_]+", name) for name in needed_variables(site({"agent": "sales", "queue": "*"})))

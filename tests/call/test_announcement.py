@@ -14,6 +14,8 @@ from ariagent.audio.rates import ModelCodec
 from ariagent.call import announcement as module
 from ariagent.call.announcement import Announcement, Announcements, announcements_wanted
 from ariagent.config import Settings
+from ariagent.config.handoff import DestinationSettings
+from ariagent.dialogue.handoff import Handoff
 from ariagent.logs import CallLog
 from ariagent.realtime.events import OutOfBandEnded, Usage
 
@@ -207,10 +209,13 @@ class TestSummariesThatAsteriskCannotPlay:
         assert self.failures == 1
 
 
+HANDOFF = Handoff("warm", DestinationSettings(queue="support", description="d", timeout_s=60.0), "model")
+
+
 class TestAnnouncement:
     @staticmethod
     def announcement(folder: Path) -> Announcement:
-        return Announcement(Announcements(folder, SLIN24), ModelCodec(SLIN24, "pcm"), 60.0)
+        return Announcement(Announcements(folder, SLIN24), ModelCodec(SLIN24, "pcm"), HANDOFF)
 
     async def test_the_server_is_not_told_where_the_file_will_be(self, tmp_path: Path) -> None:
         announcement = self.announcement(tmp_path)

@@ -94,7 +94,15 @@ async def arrive(context: Context, who: Arrival) -> tuple[Identity, Role]:
     return identity, await choose_agent(context, who, identity, LOG)
 
 
-ALWAYS = {"CHANNEL(linkedid)", "ARIAGENT_FROM", "ARIAGENT_CALL", "CALLERID(num-pres)", "CALLERID(name-pres)"}
+ALWAYS = {
+    "CHANNEL(linkedid)",
+    "ARIAGENT_FROM",
+    "ARIAGENT_CALL",
+    "ARIAGENT_DIALLED",
+    "ARIAGENT_QUEUE",
+    "CALLERID(num-pres)",
+    "CALLERID(name-pres)",
+}
 """Variables that are read for every call."""
 
 
@@ -204,6 +212,22 @@ class TestBriefing:
     async def test_only_variables_that_are_used_are_asked_for(self, make_context: MakeContext, ari_server: Any) -> None:
         await arrive(make_context(routes=[]), arrival())
         assert asked(ari_server) == {*ALWAYS, "ARIAGENT_AGENT"}
+
+    @pytest.mark.parametrize("seat", ["03", None], ids=["seat", "direct"])
+    async def test_tools_get_the_dialled_number_and_the_queue_though_the_instructions_do_not_name_them(
+        self, seat: str | None, make_context: MakeContext, ari_server: Any
+    ) -> None:
+        ari_server.variables |= {("c1", "ARIAGENT_QUEUE"): "frontline", ("c1", "ARIAGENT_DIALLED"): "+31205"}
+        bound = {"line": "{called.number}", "place": "{queue}"}
+        tool = {"url": "https://shop.example/x", "method": "POST", "description": "d", "bound": bound}
+        context = make_context(
+            agents={"default": {"instructions": "Be brief.", "tools": ["order"]}},
+            routes=[],
+            tools={"order": tool},
+            outbound={"allowed_hosts": ["shop.example"]},
+        )
+        _, role = await arrive(context, arrival(seat=seat, extension=seat or "7001"))
+        assert (role.facts.known["called.number"], role.facts.known["queue"]) == ("+31205", "frontline")
 
     async def test_a_direct_calls_extension_stands_for_what_was_dialled(self, make_context: MakeContext) -> None:
         _, role = await arrive(make_context(), arrival("sales", extension="7001"))

@@ -10,7 +10,9 @@ import pytest
 
 from ariagent.call.call import Call
 from ariagent.call.machine import State
+from ariagent.dialogue.handoff import Handoff
 from ariagent.realtime import events as rt
+from ariagent.records.store import Store
 from ariagent.termination import Result
 from tests.call.incall import Office, Session, assert_nothing_left
 from tests.call.virtualtime import passes, virtual_time
@@ -167,6 +169,43 @@ class TestLost:
             ended = await office.over(call, 60.0)
             assert (ended.result, ended.reason) == (Result.ERROR, "model_lost")
             assert len(office.model.sessions) < 10
+
+    @virtual_time
+    async def test_a_summary_that_is_wanted_meanwhile_is_asked_of_the_next_session(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await answered(office, "c1")
+            office.ari.human_answers_s = 1.0
+            office.model.refusal = NO_ROUTE
+            office.model.session.lose()
+            await office.until(lambda: office.events("model.lost"), 5.0)
+            place = office.settings.destinations["warm"]
+            call.transfer(Handoff("warm", place, by="anna"))
+            await passes(0.1)
+            office.model.refusal = None
+            assert (await office.over(call)).result is Result.TRANSFERRED
+            assert office.model.session.told('"conversation": "none"')
+            assert office.events("announcement.not_spoken") == []
+            (told,) = office.events("call.transferred")
+            assert told["kind"] == "warm"
+
+    @virtual_time
+    async def test_at_another_endpoint_the_use_is_counted_under_the_models_name_there(self, tmp_path: Path) -> None:
+        realtime = {"url": "ws://a.invalid/", "api_key": "none", "recover_s": 2.0, "model": "big"}
+        fallback = {"url": "ws://b.invalid/", "api_key": "none", "model": "spare"}
+        async with Office(tmp_path, records=True, realtime={**realtime, "fallback": fallback}) as office:
+            call = await answered(office, "c1")
+            office.context.model_health.session_failed(0, time.monotonic())
+            office.model.session.lose()
+            await office.until(lambda: office.events("model.reconnected"), 5.0)
+            usage = {"output_token_details": {"audio_tokens": 7}}
+            office.model.session.speaks(usage=usage)
+            await office.silent(call)
+            office.ari.leaves("c1")
+            await office.over(call)
+            assert office.context.journal.close()
+            store = Store(tmp_path)
+            [row] = store.past(None)
+            assert [event.fields["model"] for event in store.events(row) if event.name == "usage"] == ["spare"]
 
 
 class TestSilent:

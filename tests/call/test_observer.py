@@ -254,6 +254,18 @@ def test_what_was_transcribed_for_nothing_is_not_billed(desk: Desk) -> None:
     assert desk.bills == []
 
 
+def test_at_another_endpoint_it_is_counted_under_the_name_of_the_model_there(desk: Desk) -> None:
+    desk.observer.model(rt.ResponseEnded("r1", "completed", "", "", rt.Usage(output_audio=40)))
+    desk.observer.uses("spare")
+    desk.observer.model(rt.ResponseEnded("r2", "completed", "", "", rt.Usage(output_audio=2)))
+    desk.observer.uses("spare")
+    desk.observer.close(ACCOUNT, 0.0)
+    assert desk.bills == [
+        ("default", "gpt-realtime", rt.Usage(output_audio=40)),
+        ("default", "spare", rt.Usage(output_audio=2)),
+    ]
+
+
 def test_a_sandbox_bills_nobody_what_it_transcribes(desk: Desk) -> None:
     desk.observer.model(rt.ResponseEnded("r1", "completed", "", "", rt.Usage(output_audio=5, free=True)))
     desk.observer.close(ACCOUNT, 0.0)

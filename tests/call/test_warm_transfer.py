@@ -54,7 +54,7 @@ class Desk:
             not_given_back=log.tell,
         )
         codec = ModelCodec(office.context.format, "pcm")
-        self.announcement = Announcement(office.context.announcements, codec, TIMEOUT_S)
+        self.announcement = Announcement(office.context.announcements, codec, self.handoff)
 
     def begin(self, *, spoken: bool = True, answers_s: float | None = 2.0) -> None:
         self.office.ari.human_answers_s = answers_s

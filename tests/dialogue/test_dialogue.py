@@ -747,6 +747,17 @@ class TestLostSessions:
         self.renew(call)
         assert call.session.audio_origin_ms == call.dialogue._uplink.appended_ms > 0
 
+    def test_audio_that_was_held_back_is_the_first_that_the_next_one_gets(self) -> None:
+        call = Call()
+        call.turn("hello")
+        call.lasts(1.0)
+        call.heard.clear()
+        while not (held := call.dialogue._batcher.held):
+            call.lasts(0.02)
+        self.renew(call)
+        appended_ms = call.dialogue._uplink.appended_ms
+        assert call.session.audio_origin_ms == appended_ms - FMT.ms(held) < appended_ms
+
     def test_a_tool_that_was_running_is_answered_in_the_next_one(self) -> None:
         call = Call()
         [made] = call.calls(("order_status", {}))

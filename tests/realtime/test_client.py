@@ -780,5 +780,9 @@ class TestUrlAndHeaders:
         site = {"Authorization": "other", "OpenAI-Project": "p"}
         assert session_headers(self.settings(api_key=SecretStr("k"), headers=site)) == site
 
+    def test_in_any_case(self) -> None:
+        site = {"authorization": "other"}
+        assert session_headers(self.settings(api_key=SecretStr("k"), headers=site)) == site
+
     def test_without_a_key_there_is_no_header_for_it(self) -> None:
         assert session_headers(self.settings()) == {}

@@ -56,7 +56,8 @@ def test_used_models_are_those_of_every_agent_and_of_its_transcription() -> None
     ears = UsedModel("ears", ("default", "sales"), transcribes=True)
     mini = UsedModel("mini", ("quick",))
     assert set(used_models(settings.agents, first)) == {UsedModel("big", ("default", "sales")), ears, mini}
-    assert set(used_models(settings.agents, second)) == {UsedModel("spare", ("default", "sales")), ears, mini}
+    # The fallback names a model of its own: that is every agent's there.
+    assert set(used_models(settings.agents, second)) == {UsedModel("spare", ("default", "sales", "quick")), ears}
     assert ears.what == "transcription model ears of agents default, sales"
     assert mini.what == "model mini of agent quick"
 

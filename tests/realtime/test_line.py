@@ -35,6 +35,8 @@ class Model:
         """So many of the next sessions are refused."""
         self.code = ""
         """The error code that comes before the refusal."""
+        self.hangs = False
+        """The next sessions are never acknowledged."""
         self.lasts_s = 0.0
         """The length of a session that the server announces; 0: none."""
 
@@ -44,6 +46,9 @@ class Model:
             if self.code:
                 await connection.send(json.dumps({"type": "error", "error": {"type": self.code, "message": "no"}}))
             await connection.close(1013, "try again later")
+            return
+        if self.hangs:
+            await connection.wait_closed()
             return
         self.connections.append(connection)
         told: list[dict[str, Any]] = []
@@ -471,6 +476,25 @@ async def test_and_in_the_middle_of_a_call(model: Model, other: Model, call: Mak
     await model.reset()
     await caller.saw(ev.SessionRenewed)
     assert len(other.connections) == 1
+
+
+async def test_a_server_that_says_nothing_leaves_time_for_the_other(model: Model, other: Model, call: Make) -> None:
+    caller = await call(other, recover_s=6.0)
+    await caller.saw(ev.SessionReady)
+    model.hangs = True
+    await model.reset()
+    await caller.saw(ev.SessionRenewed)
+    assert (len(model.connections), len(other.connections)) == (1, 1)
+
+
+async def test_other_calls_go_on_asking_a_server_that_refused_the_settings_of_this_one(
+    model: Model, other: Model, call: Make
+) -> None:
+    model.refuses, model.code = 1, "invalid_value"
+    caller = await call(other)
+    await caller.saw(ev.SessionReady)
+    assert (len(model.connections), len(other.connections)) == (0, 1)
+    assert caller.health.choose(time.monotonic()) == 0
 
 
 async def test_when_both_refuse_that_is_told(model: Model, other: Model, call: Make) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from ariagent.config import AgentSettings, RealtimeSettings, SemanticVad, ServerVad
 from ariagent.config.agents import TranscriptionSettings
+from ariagent.config.peers import FallbackSettings
 from ariagent.realtime.profile import SessionProfile
 
 TOOL: dict[str, Any] = {"type": "function", "name": "end_call", "parameters": {"type": "object", "properties": {}}}
@@ -77,6 +78,22 @@ def test_instructions_are_those_of_the_call_where_they_are_given() -> None:
     given = SessionProfile.of(agent, RealtimeSettings(), instructions="Serve Ann.")
     assert given.session()["instructions"] == "Serve Ann."
     assert SessionProfile.of(agent, RealtimeSettings(), instructions="").session()["instructions"] == ""
+
+
+@pytest.mark.parametrize(
+    ("fallback", "own", "there"),
+    [(None, None, "big"), (None, "mini", "mini"), ("spare", None, "spare"), ("spare", "mini", "spare")],
+)
+def test_at_the_fallback_the_model_is_the_one_that_it_names_else_the_agents(
+    fallback: str | None, own: str | None, there: str
+) -> None:
+    second = FallbackSettings(url="wss://b.example/v1/realtime", model=fallback)
+    here, at_second = RealtimeSettings(url="wss://a.example/v1/realtime", model="big", fallback=second).endpoints
+    agent = AgentSettings(model=own)
+    in_call = SessionProfile.of(agent, here)
+    assert in_call.model == (own or "big")
+    assert in_call.at(at_second).model == there
+    assert SessionProfile.of(agent, at_second).model == there, "in a trial"
 
 
 def test_a_voice_of_the_sites_own_is_named_by_its_id() -> None:

@@ -123,6 +123,16 @@ class TestWhatIsSent:
         assert fields["v1"] == hmac.new(b"shared", signed, hashlib.sha256).hexdigest()
         assert abs(time.time() - int(fields["t"])) < 60
 
+    async def test_the_sites_headers_win_however_they_are_written(self, site: Any, box: Make) -> None:
+        kind = "application/merge-patch+json"
+        headers = {"content-type": kind, "x-signature": "not this"}
+        made = box(method="PATCH", headers=headers, signature={"secret": "shared", "header": "X-Signature"})
+        assert (await made.call(number="1")).ok
+        [seen] = site.seen
+        sent = [(name.lower(), value) for name, value in seen.headers.items()]
+        assert [value for name, value in sent if name == "content-type"] == [kind]
+        assert [value[:2] for name, value in sent if name == "x-signature"] == ["t="]
+
 
 class TestWhatIsUsedOfTheAnswer:
     async def test_all_of_it(self, site: Any, box: Make) -> None:
