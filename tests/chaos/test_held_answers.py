@@ -217,8 +217,10 @@ def asking(dial: Any, site: Any, sound: Any) -> Any:
 
 @pytest.fixture
 def holding(no_judge: None, model: Any, service: Any, asking: Any, site: Any, outbound: Any) -> Any:
-    """``running, line = await holding("7001")``: a service, and a caller whose answer it holds at this moment. ``does``:
-    the function that the answer calls, beside the lookup."""
+    """``running, line = await holding("7001")``: a service, and a caller whose answer it holds at this moment.
+
+    ``does``: the function that the answer calls, beside the lookup.
+    """
 
     async def hold(number: str, does: str = "order", hold_ms: int = HOLD_MS) -> tuple[Any, Line]:
         answering = await model(does=does)
