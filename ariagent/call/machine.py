@@ -118,9 +118,7 @@ class CallMachine:
                 commands.append(cmd.Transfer(self._handoff))
             self.state = following
             self._finish_by = now + LONGEST_GOODBYE_S
-            if following is State.BEFORE_TRANSFER:
-                self._deadline = now + (MOVE_TIMEOUT_S if self.moving is not None else GOODBYE_TIMEOUT_S)
-            elif following is State.SAYING_GOODBYE:
+            if self.finishing:
                 self._deadline = now + GOODBYE_TIMEOUT_S
             elif following is State.ANSWERING:
                 self._deadline = now + ANSWER_TIMEOUT_S
@@ -128,6 +126,9 @@ class CallMachine:
                 self._deadline = now + RELEASE_TIMEOUT_S
             elif following not in _PREPARING:
                 self._deadline = None
+        if self.moving is not None and self._deadline is not None:
+            # A person may order it while the caller already hears the sentence before another transfer.
+            self._deadline = min(self._deadline, now + MOVE_TIMEOUT_S)
         return commands
 
     @property

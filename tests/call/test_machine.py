@@ -681,6 +681,20 @@ class TestLongSentences:
         machine.handle(ev.TransferRequested(moved), 100.0)
         assert tick(machine, 100.0 + MOVE_TIMEOUT_S, 30.0) == [cmd.Transfer(moved)]
 
+    def test_nor_if_it_precedes_another_transfer_already(self) -> None:
+        machine = machine_in(State.BEFORE_TRANSFER)
+        assert tick(machine, GOODBYE_TIMEOUT_S, 60.0) == []
+        moved = replace(HANDOFF, by="anna")
+        machine.handle(ev.TransferRequested(moved), 30.0)
+        machine.handle(ev.DigitPressed("1"), 32.0)
+        assert machine.next_deadline() == 30.0 + MOVE_TIMEOUT_S
+        assert tick(machine, 30.0 + MOVE_TIMEOUT_S, 60.0) == [cmd.Transfer(moved)]
+
+    def test_who_orders_one_shortly_before_the_limit_does_not_prolong_it(self) -> None:
+        machine = machine_in(State.BEFORE_TRANSFER)
+        machine.handle(ev.TransferRequested(replace(HANDOFF, by="anna")), GOODBYE_TIMEOUT_S - 1.0)
+        assert machine.next_deadline() == GOODBYE_TIMEOUT_S
+
     def test_nothing_unheard_ends_at_the_limit(self) -> None:
         machine = machine_in(State.TALKING)
         machine.handle(ev.EndRequested("agent_ended"), 100.0)
