@@ -161,12 +161,13 @@ class ScriptedCall:
         self.says("input_audio_buffer.speech_stopped", item_id=self._turn, audio_end_ms=end)
         self.says("input_audio_buffer.committed", item_id=self._turn)
 
-    def transcribes(self, text: str | None) -> None:
-        kind = "conversation.item.input_audio_transcription."
+    def transcribes(self, text: str | None, item_id: str = "") -> None:
+        """The server tells the words of a turn; by default, of the newest one."""
+        kind, item_id = "conversation.item.input_audio_transcription.", item_id or self._turn
         if text is None:
-            self.says(kind + "failed", item_id=self._turn, error={})
+            self.says(kind + "failed", item_id=item_id, error={})
         else:
-            self.says(kind + "completed", item_id=self._turn, transcript=text)
+            self.says(kind + "completed", item_id=item_id, transcript=text)
 
     # -- the phone, and time ----------------------------------------------------------------------
 

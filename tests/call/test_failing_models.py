@@ -117,6 +117,27 @@ class TestLost:
 
     @BOTH_WAYS
     @virtual_time
+    async def test_what_was_prepared_for_an_earlier_transfer_is_not_for_that_one(
+        self, leg: str, tmp_path: Path
+    ) -> None:
+        async with Office(tmp_path, agent={"handoff": ["warm"]}) as office:
+            call = await answered(office, leg)
+            office.model.session.calls_tool("transfer_call", destination="warm", reason="r", summary="an earlier wish")
+            await office.until(lambda: office.events("consult.called"))
+            await passes(1.0)
+            office.model.refusal = NO_ROUTE
+            office.model.session.lose()
+            assert (await office.over(call)).result is Result.TRANSFERRED
+            (told,) = office.events("call.transferred")
+            assert (told["kind"], told.get("announcement", "")) == ("blind", "")
+            given = [value for (_, name), value in office.ari.variables.items() if name == "ARIAGENT_ANNOUNCEMENT"]
+            given += [s["Value"] for s in office.ami.sent if s.get("Variable") == "ARIAGENT_ANNOUNCEMENT"]
+            assert given == [""]
+            assert office.events("announcement.not_spoken") == []
+            assert [fields["why"] for fields in office.events("consult.dropped")] == ["CANCELLED"]
+
+    @BOTH_WAYS
+    @virtual_time
     async def test_while_nobody_speaks_the_caller_hears_nothing_of_it(self, leg: str, tmp_path: Path) -> None:
         async with Office(tmp_path) as office:
             call = await answered(office, leg)
@@ -206,6 +227,35 @@ class TestLost:
             store = Store(tmp_path)
             [row] = store.past(None)
             assert [event.fields["model"] for event in store.events(row) if event.name == "usage"] == ["spare"]
+
+    @pytest.mark.parametrize(("handoff", "result"), [([], Result.ERROR), (["warm"], Result.TRANSFERRED)])
+    @virtual_time
+    async def test_in_the_middle_of_a_goodbye_a_key_leads_to_people(
+        self, handoff: list[str], result: Result, tmp_path: Path
+    ) -> None:
+        async with Office(tmp_path, agent={"handoff": handoff}) as office:
+            call = await office.answered("c1")
+            office.model.session.calls_tool("end_call", speech_s=20.0)
+            await passes(1.0)
+            office.model.refusal = NO_ROUTE
+            office.model.session.lose()
+            await passes(office.settings.realtime.recover_s + 1.0)
+            assert call.state is State.SAYING_GOODBYE
+            office.ari.tell("ChannelDtmfReceived", "c1", digit="5")
+            ended = await office.over(call, 5.0)
+            assert ended.result is result
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_in_the_middle_of_a_goodbye_it_does_not_change_the_end(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.model.session.calls_tool("end_call", speech_s=20.0)
+            await passes(1.0)
+            office.model.refusal = NO_ROUTE
+            office.model.session.lose()
+            ended = await office.over(call, 25.0)
+            assert (ended.result, ended.reason) == (Result.DONE, "agent_ended")
 
 
 class TestSilent:

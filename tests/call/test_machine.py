@@ -385,6 +385,32 @@ class TestSayingGoodbye:
         assert machine.handle(ev.ModelFailed("closed"), 1.0) == []
         assert machine.state is State.SAYING_GOODBYE
 
+    @pytest.mark.parametrize(
+        "event", [ev.CallerSpoke(), ev.WarmTransferRequested(HANDOFF), ev.PartyChanged(HUMAN_AGENT, CALLER)]
+    )
+    def test_who_calls_it_off_when_the_model_is_lost_goes_to_people(self, event: ev.Event) -> None:
+        machine = machine_in(State.SAYING_GOODBYE)
+        machine.handle(ev.ModelFailed("closed"), 1.0)
+        assert machine.handle(event, 2.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
+        assert machine.termination == Termination(Result.ERROR, "model_lost", "closed")
+        machine = machine_in(State.SAYING_GOODBYE)
+        machine.handle(ev.AgentFailed("closed", HANDOFF), 1.0)
+        assert machine.handle(event, 2.0)[-1] == cmd.Transfer(HANDOFF)
+        assert machine.handle(ev.TransferFailed("no"), 3.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
+        assert machine.termination == Termination(Result.ERROR, "model_lost", "closed")
+
+    def test_nor_does_one_whose_transfer_is_called_off_or_fails_then_stay(self) -> None:
+        for event in (ev.CallerSpoke(), ev.PartyChanged(HUMAN_AGENT, CALLER)):
+            machine = machine_in(State.SAYING_GOODBYE)
+            machine.handle(ev.ModelFailed("closed"), 1.0)
+            machine.handle(ev.TransferRequested(HANDOFF), 2.0)
+            assert machine.handle(event, 3.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
+        machine = machine_in(State.SAYING_GOODBYE)
+        machine.handle(ev.ModelFailed("closed"), 1.0)
+        machine.handle(ev.TransferRequested(HANDOFF), 2.0)
+        machine.handle(ev.SpeechFinished(), 3.0)
+        assert machine.handle(ev.TransferFailed("no"), 4.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
+
     @pytest.mark.parametrize("event", [ev.MediaFailed("lost"), ev.StopRequested()])
     def test_lost_media_or_a_stop_do(self, event: ev.Event) -> None:
         machine = machine_in(State.SAYING_GOODBYE)
@@ -573,7 +599,10 @@ class TestHandoff:
 
     def test_a_caller_whose_agent_is_gone_goes_to_people(self) -> None:
         machine = machine_in(State.TALKING)
-        assert machine.handle(ev.AgentFailed("lost", HANDOFF), 1.0) == [cmd.Transfer(HANDOFF)]
+        assert machine.handle(ev.AgentFailed("lost", HANDOFF), 1.0) == [
+            cmd.PrepareAnnouncement(HANDOFF),
+            cmd.Transfer(HANDOFF),
+        ]
         assert machine.handle(ev.TransferFailed("no"), 2.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
         assert machine.termination == Termination(Result.ERROR, "model_lost", "lost")
 
@@ -680,6 +709,20 @@ class TestLongSentences:
         moved = replace(HANDOFF, by="anna")
         machine.handle(ev.TransferRequested(moved), 100.0)
         assert tick(machine, 100.0 + MOVE_TIMEOUT_S, 30.0) == [cmd.Transfer(moved)]
+
+    def test_nor_if_it_precedes_another_transfer_already(self) -> None:
+        machine = machine_in(State.BEFORE_TRANSFER)
+        assert tick(machine, GOODBYE_TIMEOUT_S, 60.0) == []
+        moved = replace(HANDOFF, by="anna")
+        machine.handle(ev.TransferRequested(moved), 30.0)
+        machine.handle(ev.DigitPressed("1"), 32.0)
+        assert machine.next_deadline() == 30.0 + MOVE_TIMEOUT_S
+        assert tick(machine, 30.0 + MOVE_TIMEOUT_S, 60.0) == [cmd.Transfer(moved)]
+
+    def test_who_orders_one_shortly_before_the_limit_does_not_prolong_it(self) -> None:
+        machine = machine_in(State.BEFORE_TRANSFER)
+        machine.handle(ev.TransferRequested(replace(HANDOFF, by="anna")), GOODBYE_TIMEOUT_S - 1.0)
+        assert machine.next_deadline() == GOODBYE_TIMEOUT_S
 
     def test_nothing_unheard_ends_at_the_limit(self) -> None:
         machine = machine_in(State.TALKING)

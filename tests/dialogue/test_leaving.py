@@ -209,7 +209,80 @@ class TestLongSentences:
         assert call.machine.state is State.ENDING
 
 
-def test_words_of_an_earlier_turn_are_only_a_reason_to_stay() -> None:
+@pytest.mark.parametrize("turns", ["server", "fast"])
+@pytest.mark.parametrize("tool", AFTER)
+def test_thanks_of_an_earlier_turn_do_not_count_for_a_caller_who_speaks_now(tool: str, turns: str) -> None:
+    call = ScriptedCall(AgentSettings(handoff=("desk",), turns=turns), places=PLACES)
+    call.wait(1.0)
+    call.caller(100, loud=True)
+    call.hears_speech("u1")
+    call.caller(900, loud=True)
+    call.caller(500, loud=False)
+    call.hears_silence()  # the words come late
+    call.wait(2.0)
+    call.reply(6000, call=tool, **(TRANSFER if tool == "transfer_call" else {}))
+    call.wait(1.0)
+    call.caller(100, loud=True)
+    call.hears_speech("u2")
+    call.caller(1000, loud=True)
+    assert call.saw(said.Interrupted)
+    call.transcribes("Thanks, that is all.", "u1")
+    assert call.machine.finishing
+    call.caller(500, loud=True)
+    call.caller(500, loud=False)
+    call.hears_silence()
+    call.wait(1.0)
+    assert call.machine.finishing
+    call.transcribes("Wait, one more question.", "u2")
+    call.wait(2.0)  # with fast turns the words are told when the turn is over
+    assert call.machine.state is State.TALKING
+
+
+class TestWords:
+    """When the words of which turns decide."""
+
+    def leaving(self, *turns: str) -> Leaving:
+        """The caller speaks over an announcement, in these turns; only the last one is not over."""
+        leaving = Leaving("en", None, transcribes=True)
+        leaving.announce()
+        for item_id in turns:
+            leaving.caller_fell_silent(1.0)
+            leaving.turn_began(item_id)
+            assert leaving.caller_speaks(1.0) is Decision.OPEN
+        return leaving
+
+    def test_of_an_earlier_turn_are_only_a_reason_to_stay(self) -> None:
+        leaving = self.leaving("u2")
+        assert leaving.caller_said("u1", "Thanks.") is Decision.OPEN
+        assert leaving.caller_said("u1", None) is Decision.OPEN
+        assert leaving.undecided
+        assert leaving.caller_said("u1", "Wait") is Decision.STAYS
+        assert not leaving.undecided
+
+    @pytest.mark.parametrize("order", [("u2", "u3"), ("u3", "u2")])
+    def test_of_all_turns_over_it_must_be_polite(self, order: tuple[str, str]) -> None:
+        leaving = self.leaving("u2", "u3")
+        assert leaving.caller_said(order[0], "Thanks.") is Decision.OPEN
+        assert leaving.caller_said(order[1], "Thanks.") is Decision.LEAVES
+        leaving = self.leaving("u2", "u3")
+        assert leaving.caller_said(order[0], "Thanks.") is Decision.OPEN
+        assert leaving.caller_said(order[1], "Wait") is Decision.STAYS
+
+    def test_of_a_turn_in_parts_come_with_the_last_one(self) -> None:
+        leaving = self.leaving("u2")
+        leaving.turn_began("u2b")
+        leaving.caller_fell_silent(2.0)
+        assert leaving.caller_said("u2b", "Thanks. Bye.") is Decision.LEAVES
+
+    def test_of_a_noise_after_the_turn_do_not_count(self) -> None:
+        leaving = self.leaving("u2")
+        leaving.caller_fell_silent(2.0)
+        leaving.turn_began("u3")
+        assert leaving.caller_said("u3", "Thanks.") is Decision.OPEN
+        assert leaving.caller_said("u2", "Thanks.") is Decision.LEAVES
+
+
+def test_a_decision_is_made_once() -> None:
     leaving = Leaving("en", None, transcribes=True)
     leaving.announce()
     leaving.turn_began("u2")
