@@ -1,6 +1,6 @@
 """Reads the settings: a YAML file (``-c FILE``, ``ARIAGENT_CONFIG``, ``/etc/ariagent``), then the environment.
 
-Every ``ARIAGENT_SECTION__KEY`` of the environment overrides its key (``ARIAGENT_MAX_CALLS`` where there is no section).
+Every ``ARIAGENT_SECTION__KEY`` of the environment overrides its key (``ARIAGENT_TIMEZONE`` where there is no section).
 Unknown keys, duplicate keys and wrong values are refused with file, line and key. A secret may be written as
 ``${NAME}`` (taken from the environment) or ``file:PATH`` (the file's first line); it is never printed. Nothing is read
 from the current directory: a relative path is relative to the folder of the settings file.
@@ -105,8 +105,8 @@ def load(
 def _apply_environment(
     tree: dict[str, Any], environment: Mapping[str, str], lines: dict[KeyPath, str], source: str
 ) -> None:
-    # Without a section only the plain keys: variables of other programs may begin with ARIAGENT_ too.
-    plain = {key for key, field in Settings.model_fields.items() if field.annotation in (int, float, Path)}
+    # Without __ only the keys that have no keys below: variables of other programs may begin with ARIAGENT_ too.
+    plain = {key for key in Settings.model_fields if not _sections((key,)) and dict not in _kinds((key,))}
     for name, text in sorted(environment.items()):
         key = name.removeprefix(ENVIRONMENT_PREFIX).lower()
         if not name.startswith(ENVIRONMENT_PREFIX) or ("__" not in name and key not in plain):

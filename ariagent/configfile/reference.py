@@ -28,7 +28,8 @@ After a change run `ariagent check`, then `systemctl reload ariagent`. Some chan
 About the file:
 
 * The environment overrides every key: `ARIAGENT_SECTION__KEY`, for instance `ARIAGENT_REALTIME__API_KEY` or
-  `ARIAGENT_AGENTS__DEFAULT__VOICE`. Write lists, mappings and `null` as YAML.
+  `ARIAGENT_AGENTS__DEFAULT__VOICE`, and `ARIAGENT_KEY` for a key outside sections, for instance `ARIAGENT_TIMEZONE`.
+  Write lists, mappings and `null` as YAML.
 * Unknown keys are errors. An empty section has its defaults. `null` switches an optional feature off.
 * Relative paths are relative to the folder of the settings file.
 

@@ -181,7 +181,9 @@ class Pool:
             if self._client.connected and self._doubted:
                 await self._try(self._ask_again())
             await self._tell_asterisk()
-            self._looks_at = min(self.seats.next_deadline() or now + every_s, read_at + every_s)
+            self._looks_at = read_at + every_s
+            if (deadline := self.seats.next_deadline()) is not None:
+                self._looks_at = min(self._looks_at, deadline)
             # A deadline in the past: Asterisk has just refused the pause, or the connection is gone.
             # (asyncio.wait_for of Python 3.11 may lose a cancellation that comes together with its result.)
             with suppress(TimeoutError):
@@ -228,15 +230,19 @@ class Pool:
         """Send every due pause, many at a time. Returns early if the connection is lost."""
         async with self._working:
             while commands := self.seats.commands(time.monotonic()):
+                done: list[SetPause] = []
                 for first in range(0, len(commands), PAUSES_AT_ONCE):
                     together = commands[first : first + PAUSES_AT_ONCE]
-                    unsent = [error for error in await asyncio.gather(*map(self._set_pause, together)) if error]
-                    if unsent:
+                    errors = await asyncio.gather(*map(self._set_pause, together))
+                    if unsent := [error for error in errors if error and not isinstance(error, AmiRefusedError)]:
                         fields = {"seats": len(unsent), "cause": unsent[0].line}
                         log.warning("seats.pause_not_sent", extra={"fields": fields})
                         return
-                self._log_done(commands)
-            if self.seats.known:
+                    done += [command for command, error in zip(together, errors, strict=True) if error is None]
+                self._log_done(done)
+            if self.seats.any_refused(time.monotonic()):
+                self.settled.clear()
+            elif self.seats.known:
                 self._settle()
 
     def _settle(self) -> None:
@@ -248,7 +254,7 @@ class Pool:
             log.info("pool.ready", extra={"fields": fields})
 
     async def _set_pause(self, command: SetPause) -> AmiError | None:
-        """Send one pause. Returns the error if Asterisk cannot be asked."""
+        """Send one pause. Returns the error if Asterisk refuses it, or cannot be asked."""
         try:
             await self._client.action(
                 "QueuePause",
@@ -260,10 +266,10 @@ class Pool:
         except AmiRefusedError as error:
             log.warning("seat.pause_refused", extra={"fields": {"seat": command.interface, "cause": error.line}})
             self.seats.refused(command, time.monotonic())
+            return error
         except AmiError as error:
             return error
-        else:
-            self.seats.applied(command)
+        self.seats.applied(command)
         return None
 
     @staticmethod

@@ -373,6 +373,10 @@ class Seats:
         if (seat := self._seats.get((command.interface, command.queue))) is not None:
             seat.not_before = now + REFUSED_S
 
+    def any_refused(self, now: float) -> bool:
+        """Whether a seat still needs a change that Asterisk has refused, and that is not due yet."""
+        return any(seat.not_before > now and self._change(key, seat, math.inf) for key, seat in self._seats.items())
+
     def next_deadline(self) -> float | None:
         """The time at which ``commands`` returns something without a further event; None: never."""
         if not self.known:

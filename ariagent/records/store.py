@@ -206,6 +206,8 @@ class Store:
                     raise self._nothing()  # it is just being made
                 base.create_function("lives", 4, _lives)
                 yield base
+        except schema.NewerSchemaError as error:
+            raise RecordsError(str(error), remedy=error.remedy) from None
         except sqlite3.Error as error:
             raise self._unreadable(str(error)) from None
 

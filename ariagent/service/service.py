@@ -31,7 +31,7 @@ from ariagent.call.admission import Admission, Minutes
 from ariagent.call.announcement import Announcements
 from ariagent.call.calls import Calls
 from ariagent.call.context import Context
-from ariagent.call.recorded_calls import interrupted_calls, transferred_call
+from ariagent.call.recorded_calls import if_readable, interrupted_calls, transferred_call
 from ariagent.call.takeover import InterruptedCall
 from ariagent.check.checks import Need
 from ariagent.check.site import Manager, Site, opened
@@ -45,6 +45,7 @@ from ariagent.control.supervision import Supervision
 from ariagent.errors import AriError, ConfigurationError, InternalError
 from ariagent.hosts import HostNames, is_loopback, joined
 from ariagent.localtime import day as local_day
+from ariagent.localtime import midnight
 from ariagent.metrics import Metrics
 from ariagent.phrases.store import PhraseStore
 from ariagent.pool.availability import Availability
@@ -56,7 +57,7 @@ from ariagent.realtime.events import Usage
 from ariagent.realtime.health import ModelHealth
 from ariagent.records.journal import Journal
 from ariagent.records.spending import Spending
-from ariagent.records.store import calls_today, spent_today
+from ariagent.records.store import Today, calls_today, spent_today
 from ariagent.redaction import Redaction, secrets_of
 from ariagent.service.draining import Draining, Plan
 from ariagent.service.health import Health, state_of
@@ -413,16 +414,18 @@ class Service:
     def _spending(self) -> Spending:
         spent = 0.0
         if self.settings.records.enabled:
-            _, spent = spent_today(self.settings.state_directory, time.time(), self.settings.zone)
+            with if_readable():
+                _, spent = spent_today(self.settings.state_directory, time.time(), self.settings.zone)
         return Spending(self.settings.cost, spent, self.metrics.used, self.settings.zone)
 
     def _admission(self) -> Admission:
-        now = time.time()
-        if not self.settings.records.enabled:
-            return Admission(self.settings, local_day(now, self.settings.zone))
-        day = calls_today(self.settings.state_directory, now, self.settings.zone)
-        counted = {"talked_unknown_s": day.talked_unknown_s, "day_began": day.began}
-        return Admission(self.settings, day.day, day.talked_s, day.callers, **counted)
+        now, zone = time.time(), self.settings.zone
+        today = Today(local_day(now, zone), midnight(now, zone))
+        if self.settings.records.enabled:
+            with if_readable():
+                today = calls_today(self.settings.state_directory, now, zone)
+        counted = {"talked_unknown_s": today.talked_unknown_s, "day_began": today.began}
+        return Admission(self.settings, today.day, today.talked_s, today.callers, **counted)
 
     def _over_cap(self) -> bool:
         """Whether a daily cap of cost or minutes is reached."""

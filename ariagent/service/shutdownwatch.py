@@ -28,8 +28,9 @@ class ShutdownWatch:
     async def run(self) -> None:
         """Run until cancelled. A server that does not tell is asked again the next day."""
         while True:
-            await self._look()
+            # Before the look: a reload during its requests needs another one.
             self._again.clear()
+            await self._look()
             try:
                 async with asyncio.timeout(DAY_S):
                     await self._again.wait()

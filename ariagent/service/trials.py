@@ -55,19 +55,24 @@ class ModelTrial:
         return first_fault
 
     async def _try(self, settings: Settings, place: int, realtime: RealtimeSettings) -> str:
-        """One endpoint: why no agent can use it, or "". New settings are tried for every agent, else one must work."""
+        """One endpoint: why no agent can use it, or "".
+
+        The first endpoint is tried with new settings for every agent. Later one must work, and those that were refused
+        are tried again. At the fallback one must work.
+        """
         all_of_them = place == 0 and settings is not self._swept
         first: SessionFailed | None = None
         usable, used = False, ""
         for names in _alike(settings, realtime):
+            again = place == 0 and self.refused.keys() & names
+            if usable and not (all_of_them or again):
+                continue
             agent = settings.agents[names[0]]
             model = SessionProfile.of(agent, realtime).model
             failure = await self._failure(place, realtime, agent, model, speaks=self._health.must_speak and not usable)
             if failure is None:
                 usable, used = True, used or model
                 self._accepted(names)
-                if not all_of_them:
-                    break
                 continue
             cause = told(failure.cause, failure.remedy)
             if failure.full and (usable or self._health.serves(place)):
@@ -80,7 +85,8 @@ class ModelTrial:
                 break
             self._refuses(names, cause)
         else:
-            self._swept = settings
+            if all_of_them:
+                self._swept = settings
         if usable or first is None:
             log.info("model.usable", extra={"fields": {"model": used}})
             return ""

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ariagent.config import AgentSettings, SemanticVad, ServerVad, Settings
+from ariagent.config import AgentSettings, RouteSettings, SemanticVad, ServerVad, Settings
+from ariagent.config.base import Section
 from ariagent.configfile import DEFAULT_PATH, PATH_NAME, chosen, load
 from ariagent.errors import ConfigurationError
 
@@ -68,6 +69,21 @@ class TestEnvironment:
         settings = loaded("max_calls: 3\n", {"ARIAGENT_MAX_CALLS": "5", "ARIAGENT_DRAIN_TIMEOUT_S": "0"})
         assert settings.max_calls == 5
         assert settings.drain_timeout_s == 0
+
+    def test_every_key_outside_sections(self, loaded: Load) -> None:
+        wanted = {
+            "timezone": ("Europe/Berlin", "Europe/Berlin"),
+            "routes": ('[{agent: default, extension: "7001"}]', (RouteSettings(agent="default", extension="7001"),)),
+            "human_queue": ("support", "support"),
+            "max_calls": ("5", 5),
+            "state_directory": ("/tmp/state", Path("/tmp/state")),
+            "drain_timeout_s": ("7", 7.0),
+            "drain_to": ("next", "next"),
+        }
+        below = {key for key, value in Settings() if isinstance(value, Section | dict)} | {"ami"}
+        assert wanted.keys() == Settings.model_fields.keys() - below, "every other key is a section or a mapping"
+        found = loaded("max_calls: 3\n", {f"ARIAGENT_{key.upper()}": text for key, (text, _) in wanted.items()})
+        assert {key: getattr(found, key) for key in wanted} == {key: value for key, (_, value) in wanted.items()}
 
     def test_lists_and_mappings_are_yaml(self, loaded: Load) -> None:
         settings = loaded(

@@ -118,6 +118,39 @@ async def test_a_seat_whose_pause_asterisk_refuses_is_tried_again_and_the_others
 
 
 @virtual_time
+async def test_pauses_that_asterisk_refuses_are_not_told_as_done(asterisk: MemoryQueues, told: Any) -> None:
+    refused = AmiRefusedError("QueuePause: Permission denied")
+    async with running(asterisk) as pool:
+        asterisk.refused["QueuePause"] = refused
+        pool.set_reason(Reason.CAPPED, True)
+        await passes(40)
+        assert asterisk.paused() == {}
+        assert (told("seats.paused"), pool.settled.is_set()) == ([], False)
+        pool.set_reason(Reason.CAPPED, False)
+        await passes(0.1)
+        assert pool.settled.is_set(), "the seats need no pause any more"
+        del asterisk.refused["QueuePause"]
+        asterisk.refused[S1] = refused
+        pool.set_reason(Reason.HOURS, True)
+        await passes(31)
+        assert (told("seats.paused"), pool.settled.is_set()) == ([{"seats": 1, "reason": HOURS}], False)
+        asterisk.refused.clear()
+        await passes(31)
+        assert (told("seats.paused"), pool.settled.is_set()) == ([{"seats": 1, "reason": HOURS}], True)
+
+
+@virtual_time
+async def test_a_pause_that_asterisk_does_not_answer_is_sent_again_a_second_later(asterisk: MemoryQueues) -> None:
+    async with running(asterisk) as pool:
+        asterisk.refused["QueuePause"] = AmiError("Asterisk did not answer QueuePause within 5 s")
+        pool.set_reason(Reason.HOURS, True)
+        await passes(0.1)
+        asterisk.refused.clear()
+        await passes(1.5)
+        assert asterisk.paused() == {"01": HOURS, "02": HOURS}
+
+
+@virtual_time
 async def test_sixty_seats_are_paused_without_sixty_waits_for_an_answer(member: Any) -> None:
     asterisk = MemoryQueues(*(member("support", f"Local/{n:02}@ariagent-seat/nm") for n in range(60)))
     async with running(asterisk) as pool:

@@ -286,8 +286,9 @@ def test_a_newer_database_is_left_alone(directory: Path) -> None:
     with pytest.raises(ResourceError, match="newer ariagent") as caught:
         Journal.open(directory, RecordsSettings())
     assert "Upgrade" in caught.value.remedy
-    with pytest.raises(ResourceError, match="newer ariagent"):
+    with pytest.raises(RecordsError, match="newer ariagent") as told:
         Store(directory).past(1)
+    assert told.value.remedy == caught.value.remedy
 
 
 def test_a_database_of_the_version_before_is_used_as_it_is(directory: Path, store: Store) -> None:

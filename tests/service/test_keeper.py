@@ -21,7 +21,7 @@ import pytest
 import ariagent
 from ariagent.call.admission import Admission
 from ariagent.check.site import opened
-from ariagent.config import AudioSocketSettings, RealtimeSettings, Settings
+from ariagent.config import AudioSocketSettings, CostSettings, RealtimeSettings, Settings
 from ariagent.loop import run_async
 from ariagent.service import keeper
 from ariagent.service.service import Service
@@ -265,6 +265,25 @@ async def test_a_reload_while_the_service_prepares_for_calls_is_for_these_calls(
         if service._reloading is not None:
             service._reloading.cancel()
         service.journal.close()
+        await service.ari.close()
+
+
+async def test_a_service_whose_records_cannot_be_read_takes_calls_and_counts_from_zero(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "calls.db").mkdir()
+    media = AudioSocketSettings(advertise="127.0.0.1:9092")
+    service = Service(Settings(state_directory=tmp_path, audiosocket=media, cost=CostSettings(daily_cap=1.0)))
+    await service._open_journal()
+    assert service.journal is not None
+    try:
+        async with opened(service.settings, "here", serving=False) as site:
+            service._context, _ = await service._make_context("23.4.1", site)
+        assert not service._over_cap()
+        assert [cap.used_s for cap in service._minutes()] == [0.0, 0.0]
+        assert caplog.messages.count("records.not_read") == 2, "of the costs and of the minutes"
+    finally:
+        service.journal.close(0.1)
         await service.ari.close()
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from ariagent.config import Settings
+from ariagent.config import RealtimeSettings, Settings
 from ariagent.metrics import Metrics
 from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.server import SandboxServer
+from ariagent.service import shutdownwatch
 from ariagent.service.shutdownwatch import ShutdownWatch
 from lab import waiting
 
@@ -67,3 +68,22 @@ async def test_a_reload_counts_at_once_and_what_is_not_used_any_more_is_gone() -
             watch.look_again()
             await waiting.until(lambda: "gpt-realtime-mini" in shown(metrics), limit_s=20)
     assert set(shown(metrics)) == {"gpt-realtime-mini"}
+
+
+async def test_a_reload_while_the_server_is_asked_counts_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics, asked, answers = Metrics(), asyncio.Event(), asyncio.Event()
+
+    async def slow(realtime: RealtimeSettings) -> dict[str, str | None]:
+        asked.set()
+        await answers.wait()
+        return {"gpt-realtime": "2999-01-01", "gpt-realtime-mini": "2998-01-01"}
+
+    monkeypatch.setattr(shutdownwatch, "announced", slow)
+    now = [Settings(realtime=RealtimeSettings(model="gpt-realtime"))]
+    watch = ShutdownWatch(lambda: now[0], metrics)
+    async with watching(watch):
+        await asked.wait()
+        now[0] = Settings(realtime=RealtimeSettings(model="gpt-realtime-mini"))
+        watch.look_again()
+        answers.set()
+        await waiting.until(lambda: set(shown(metrics)) == {"gpt-realtime-mini"}, limit_s=5)

@@ -11,6 +11,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from ariagent.config import AgentSettings, RealtimeSettings, Settings
+from ariagent.config.peers import FallbackSettings
 from ariagent.realtime.client import RealtimeClient
 from ariagent.realtime.events import Event, Fault, SessionFailed
 from ariagent.realtime.health import ModelHealth
@@ -24,10 +25,11 @@ FULL = "Only one concurrent session is supported"
 
 
 class Server:
-    """Refuses the settings of agents whose voice is not ``good``; with ``full`` every session."""
+    """Refuses the settings of agents whose voice is not among ``accepted``; with ``full`` every session."""
 
     def __init__(self, *, full: bool) -> None:
         self.full = full
+        self.accepted = {"good"}
         self.asked: list[str] = []
         """The voices that were asked for."""
         self.url = ""
@@ -42,7 +44,7 @@ class Server:
         session = json.loads(await connection.recv())["session"]
         voice = session["audio"]["output"]["voice"]
         self.asked.append(voice)
-        if voice == "good":
+        if voice in self.accepted:
             await connection.send(json.dumps({"type": "session.updated", "session": session}))
         else:
             error = {"type": "invalid_request_error", "code": "invalid_value", "message": f"no voice {voice}"}
@@ -93,6 +95,32 @@ async def test_settings_that_are_corrected_are_tried_for_every_agent(start: Star
     now[0] = server.settings(one=GOOD, two=BAD)
     assert await trial() == ""
     assert list(trial.refused) == ["two"]
+
+
+async def test_an_agent_that_works_again_is_not_listed_any_more(start: Start) -> None:
+    server = await start()
+    server.accepted.add("calm")
+    settings = server.settings(one=GOOD, two=BAD, three=AgentSettings(voice="calm"), four=WORSE)
+    trial = ModelTrial(lambda: settings, lambda model, usage: None, ModelHealth(settings.realtime))
+    assert await trial() == ""
+    assert list(trial.refused) == ["two", "four"]
+    server.accepted.add("bad")
+    server.asked.clear()
+    assert await trial() == ""
+    assert list(trial.refused) == ["four"]
+    assert server.asked == ["good", "bad", "worse"], "one that works is enough, beside those that were refused"
+
+
+async def test_a_trial_of_a_fallback_is_none_of_the_first_endpoint(start: Start) -> None:
+    first, second = await start(full=True), await start()
+    realtime = RealtimeSettings(url=first.url, fallback=FallbackSettings(url=second.url))
+    settings = Settings(realtime=realtime, agents={"one": GOOD, "two": BAD})
+    trial = ModelTrial(lambda: settings, lambda model, usage: None, ModelHealth(settings.realtime))
+    assert await trial() == ""
+    assert (second.asked, trial.refused) == (["good"], {})
+    first.full = False
+    assert await trial() == ""
+    assert (first.asked, list(trial.refused)) == (["good", "bad"], ["two"])
 
 
 async def test_if_every_agent_is_refused_the_model_cannot_be_used(
