@@ -249,7 +249,7 @@ class Service:
         self._context, audio_trial = await self._make_context(version, site)
         if (ami := self.ami) is not None and self.pool is not None:
             site.given_manager = Manager(ami, self.pool.queues)
-            # The pool subscribed before: it has listed the queues when the checks look at them.
+            # The pool subscribed before: the checks run once it has tried to list the queues, and again once it has.
             ami.subscribe(on_connected=self._manager_connected, on_failed=partial(self.checks.wanted, Need.MANAGER))
             self._background.append(tasks.create_task(ami.run(), name="ami"))
         self._background += [
