@@ -105,8 +105,9 @@ class AmiClient:
         """Tell one more subscriber, after those that subscribed before it.
 
         ``on_event`` gets every event in the order of the wire, those of lists too. ``on_connected`` runs beside each
-        new connection once it is logged in, again until it does not fail. ``on_lost`` runs when that connection is
-        gone, ``on_failed`` when ``failure`` is a new one. But for ``on_connected``, none may block.
+        new connection once it is logged in, again until it does not fail. It may rely on those of earlier subscribers:
+        if one of these passes only after a failure, it runs again. ``on_lost`` runs when that connection is gone,
+        ``on_failed`` when ``failure`` is a new one. But for ``on_connected``, none may block.
         """
         self._on_event += [on_event] if on_event is not None else []
         self._on_connected += [on_connected] if on_connected is not None else []
@@ -301,23 +302,39 @@ class AmiClient:
             raise AmiError(f"Asterisk refused the manager's login: {error}", remedy=remedy) from None
 
     async def _catch_up(self) -> None:
-        for on_connected in self._on_connected:
-            await self._until_done(on_connected)
-
-    async def _until_done(self, on_connected: Callable[[], Awaitable[None]]) -> None:
+        """Run every ``on_connected`` until it has passed. One that fails for ever does not keep the others waiting."""
+        passed: set[int] = set()
+        failed: set[int] = set()
         pause, reminder = FIRST_PAUSE_S, Reminder()
         while True:
-            try:
-                await on_connected()
-            except AmiError as error:
-                if reminder.due(error.line, asyncio.get_running_loop().time()):
-                    log.warning("ami.catch_up_failed", extra={"fields": {"cause": error.line}})
-            except Exception:
-                log.exception("ami.catch_up_fault")
-            else:
+            for place, on_connected in enumerate(self._on_connected):
+                if place in passed:
+                    continue
+                if not await self._passes(on_connected, reminder):
+                    failed.add(place)
+                    continue
+                if place in failed:
+                    # Those after it ran without it.
+                    failed.discard(place)
+                    passed = {other for other in passed if other < place}
+                passed.add(place)
+            if not failed:
                 return
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    @staticmethod
+    async def _passes(on_connected: Callable[[], Awaitable[None]], reminder: Reminder) -> bool:
+        try:
+            await on_connected()
+        except AmiError as error:
+            if reminder.due(error.line, asyncio.get_running_loop().time()):
+                log.warning("ami.catch_up_failed", extra={"fields": {"cause": error.line}})
+        except Exception:
+            log.exception("ami.catch_up_fault")
+        else:
+            return True
+        return False
 
     # -- actions and their answers -----------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Fixed phrases in the agents' own voices, rendered before they are needed and kept on disk.
 
-``warm`` makes what is missing, in the background; ``find`` is instant. A phrase that is not there (yet) is no reason to
-hold a call up: the caller of ``find`` does without it.
+``want`` says which there are to be, ``run`` makes what is missing, in the background, and ``find`` is instant. A phrase
+that is not there (yet) is no reason to hold a call up: the caller of ``find`` does without it.
 """
 
 import asyncio
@@ -81,15 +81,28 @@ class PhraseStore:
         first_pause_s: float = FIRST_PAUSE_S,
     ) -> None:
         self.directory = directory / "prompts"
-        self.ready = 0
-        """Phrases that are there, of those that ``warm`` was asked for."""
+        self.settled = asyncio.Event()
+        """Set while every wanted phrase is there or cannot be."""
         self._realtime = realtime
         self._fmt = fmt
         self._used = used
         self._first_pause_s = first_pause_s
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._wanted: dict[PromptKey, tuple[Phrase, AgentSettings]] = {}
         self._clips: dict[PromptKey, bytes] = {}
+        """The wanted phrases that are there."""
+        self._changed = asyncio.Event()
+        """Set when other phrases are wanted, until ``run`` has seen to it."""
+        self._making: dict[PromptKey, asyncio.Task[None]] = {}
+        self._pausing: set[PromptKey] = set()
+        """Phrases between two attempts to render them."""
+        self._settling: asyncio.Task[None] | None = None
         self._keeps = True
+
+    @property
+    def ready(self) -> int:
+        """The number of wanted phrases that are there."""
+        return len(self._clips)
 
     def find(self, agent: AgentSettings, text: str, language: str) -> bytes | None:
         """A phrase as PCM in the AudioSocket's format; None where it is not there (yet).
@@ -103,25 +116,47 @@ class PhraseStore:
         alike = (other for other in self._clips if (other.model, other.voice, other.speed, other.text) == voice)
         return next((self._clips[other] for other in alike), None)
 
-    async def warm(
-        self, agents: Mapping[str, AgentSettings], tools: Mapping[str, HttpToolSettings] | None = None
-    ) -> None:
-        """Have every phrase of these agents, and no other; returns when all are there or cannot be.
+    def want(self, agents: Mapping[str, AgentSettings], tools: Mapping[str, HttpToolSettings] | None = None) -> None:
+        """Have every phrase of these agents, and no other, in place of those that were wanted before.
 
-        A phrase that fails is tried again, with growing pauses, without end: run this as a task of its own.
+        A rendering that is under way continues if its phrase is still wanted. If the phrase waits for another attempt,
+        that attempt begins at once.
         """
-        wanted: dict[PromptKey, Phrase] = {}
+        self._wanted = {}
         for name, agent in agents.items():
             for phrase in phrases(name, agent, tools or {}):
-                wanted.setdefault(self._key(agent, phrase.text, phrase.language), phrase)
-        self._clips = {key: pcm for key, pcm in self._clips.items() if key in wanted}
-        self.ready = len(self._clips)
+                self._wanted.setdefault(self._key(agent, phrase.text, phrase.language), (phrase, agent))
+        self._clips = {key: pcm for key, pcm in self._clips.items() if key in self._wanted}
+        for key, task in list(self._making.items()):
+            if task.done() or key not in self._wanted or key in self._pausing:
+                task.cancel()
+                del self._making[key]
+        if self._settling is not None:
+            self._settling.cancel()
+        self.settled.clear()
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Make the wanted phrases that are missing, until cancelled.
+
+        A phrase that fails is tried again, with growing pauses, without end.
+        """
         async with asyncio.TaskGroup() as tasks:
-            for key, phrase in wanted.items():
-                if key not in self._clips:
-                    tasks.create_task(self._have(key, phrase, agents[phrase.agent]), name=f"prompt {phrase.agent}")
-        log.info("phrases.ready", extra={"fields": {"phrases": self.ready, "missing": len(wanted) - self.ready}})
-        await asyncio.to_thread(_clear, self.directory, {key.file_name for key in wanted})
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                for key, (phrase, _) in self._wanted.items():
+                    if key not in self._clips and key not in self._making:
+                        self._making[key] = tasks.create_task(self._have(key), name=f"prompt {phrase.agent}")
+                self._settling = tasks.create_task(self._settle(), name="prompts settle")
+
+    async def _settle(self) -> None:
+        """Wait until every wanted phrase is there or cannot be."""
+        if self._making:
+            await asyncio.wait(self._making.values())
+        log.info("phrases.ready", extra={"fields": {"phrases": self.ready, "missing": len(self._wanted) - self.ready}})
+        await asyncio.to_thread(_clear, self.directory, {key.file_name for key in self._wanted})
+        self.settled.set()
 
     def _key(self, agent: AgentSettings, text: str, language: str) -> PromptKey:
         realtime = self._realtime
@@ -130,29 +165,34 @@ class PhraseStore:
         model = realtime.model_of(agent.model)
         return PromptKey(server, ENCODING, model, agent.voice, agent.speed, language, text)
 
-    async def _have(self, key: PromptKey, phrase: Phrase, agent: AgentSettings) -> None:
+    async def _have(self, key: PromptKey) -> None:
+        phrase, _ = self._wanted[key]
         try:
             path = self.directory / key.file_name
             pcm = await asyncio.to_thread(_read, path, key)
-            if pcm is None and (pcm := await self._rendered(phrase, agent)) is not None:
+            if pcm is None and (pcm := await self._rendered(key)) is not None:
                 await asyncio.to_thread(self._keep, path, pack(pcm, key))
             if pcm is not None:
                 self._clips[key] = await asyncio.to_thread(converted, pcm, RATE_HZ, self._fmt.rate_hz)
-                self.ready += 1
         except Exception:  # a task's edge: the others' phrases are not to suffer
             log.exception("phrase.fault", extra={"fields": _fields(phrase)})
 
-    async def _rendered(self, phrase: Phrase, agent: AgentSettings) -> bytes | None:
+    async def _rendered(self, key: PromptKey) -> bytes | None:
         """The phrase as PCM at 24 kHz, however long it takes; None where it is hopeless."""
         pause_s = self._first_pause_s
         while True:
+            phrase, agent = self._wanted[key]  # the agent's other settings may have changed since the last attempt
             try:
                 return await self._render(phrase, agent)
             except RenderError as error:
                 _tell_failure(phrase, error, pause_s)
                 if error.hopeless:
                     return None
-                await asyncio.sleep(pause_s)
+                self._pausing.add(key)
+                try:
+                    await asyncio.sleep(pause_s)
+                finally:
+                    self._pausing.discard(key)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_PAID_S if error.usage != Usage() else LONGEST_PAUSE_S)
 
     async def _render(self, phrase: Phrase, agent: AgentSettings) -> bytes:

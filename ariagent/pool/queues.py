@@ -1,8 +1,8 @@
 """CORE: the present state of the queues, from AMI events, and how long a caller would wait.
 
 The board gets the events in their order: the items of QueueStatus (a queue's own line, then its members and callers)
-mixed with other events. A queue's own line resets the queue, so a full list may come at any time. ``now``: seconds of a
-monotonic clock.
+mixed with other events. A list may come at any time, in pieces. Until it is complete, the earlier state counts.
+``now``: seconds of a monotonic clock.
 """
 
 from collections import deque
@@ -93,7 +93,8 @@ class QueueBoard:
         self.known = False
         self._queues: dict[str, _Queue] = {}
         """Queues by name in lower case: for Asterisk, ``Support`` and ``support`` are the same."""
-        self._listed: set[str] = set()
+        self._listed: dict[str, _Queue] = {}
+        """Queues of a list that is not complete yet."""
 
     @property
     def names(self) -> list[str]:
@@ -108,6 +109,10 @@ class QueueBoard:
     def _get(self, name: str) -> _Queue | None:
         return self._queues.get(name.lower())
 
+    def _both(self, name: str) -> list[_Queue]:
+        """The queue as it counts now, and as an incomplete list shows it so far. Events are for both."""
+        return [queues[name.lower()] for queues in (self._queues, self._listed) if name.lower() in queues]
+
     def lost(self) -> None:
         """The connection is lost: nothing is known until the next list."""
         self.known = False
@@ -119,25 +124,25 @@ class QueueBoard:
             case QueueState():
                 self._begin(event)
             case QueuesListed():
-                self._queues = {name: queue for name, queue in self._queues.items() if name in self._listed}
-                self._listed.clear()
+                self._queues, self._listed = self._listed, {}
                 self.known = True
             case MemberState() | MemberChanged() | MemberPaused():
                 state = event if isinstance(event, MemberState) else event.member
-                if (queue := self._get(state.queue)) is not None:
+                for queue in self._both(state.queue):
                     queue.members[state.interface] = state
             case MemberRemoved(queue=name, interface=interface):
-                if (queue := self._get(name)) is not None:
+                for queue in self._both(name):
                     queue.members.pop(interface, None)
             case CallerWaits() | CallerJoined():
-                if (queue := self._get(event.queue)) is not None:
-                    waited_s = event.wait_s if isinstance(event, CallerWaits) else 0
+                waited_s = event.wait_s if isinstance(event, CallerWaits) else 0
+                for queue in self._both(event.queue):
                     _place(queue, event.unique_id, event.position, now - waited_s)
             case CallerLeft() | CallerAbandoned():
-                if (queue := self._get(event.queue)) is not None:
+                for queue in self._both(event.queue):
                     queue.waiting = [caller for caller in queue.waiting if caller.unique_id != event.unique_id]
             case AgentCompleted():
-                if (queue := self._get(event.queue)) is not None:
+                # Both share what was learned. The earlier state has all members already.
+                for queue in self._both(event.queue)[:1]:
                     queue.talked_s.append(event.talked_s)
                     if (member := queue.members.get(event.interface)) is not None:
                         queue.free_from[event.interface] = now + member.wrapup_s
@@ -194,8 +199,7 @@ class QueueBoard:
         queue = _Queue(state)
         if (before := self._get(state.queue)) is not None:
             queue.talked_s, queue.free_from = before.talked_s, before.free_from
-        self._queues[state.queue.lower()] = queue
-        self._listed.add(state.queue.lower())
+        self._listed[state.queue.lower()] = queue
 
 
 def describe(view: QueueView | None, *, closed: bool = False) -> str:

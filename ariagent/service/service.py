@@ -154,8 +154,6 @@ class Service:
         self.audio = Breaker(self._excludes(Reason.AUDIO))
         self.metrics.watch_audio(lambda: self.audio.usable)
         self.checks = SelfCheck()
-        self._prepared = asyncio.Event()
-        """Set once the fixed phrases were rendered, or rendering failed."""
         self.started = asyncio.Event()
         """Set once calls can come in."""
         self.ready = asyncio.Event()
@@ -252,7 +250,7 @@ class Service:
         self._context, audio_trial = await self._make_context(version, site)
         if (ami := self.ami) is not None and self.pool is not None:
             site.given_manager = Manager(ami, self.pool.queues)
-            # The pool subscribed before: it has listed the queues when the checks look at them.
+            # The pool subscribed before: the checks run once it has tried to list the queues, and again once it has.
             ami.subscribe(on_connected=self._manager_connected, on_failed=partial(self.checks.wanted, Need.MANAGER))
             self._background.append(tasks.create_task(ami.run(), name="ami"))
         self._background += [
@@ -448,11 +446,11 @@ class Service:
         spending.used("(phrases)", usage.billed_as(self.settings.realtime.model), usage)
 
     async def _prepare_speech(self) -> None:
-        """Render the agents' fixed phrases, once the model was tried."""
+        """Render the fixed phrases of the agents, also those of later settings, once the model was tried."""
         await self.model.tried.wait()
         assert self.phrases is not None
-        await self.phrases.warm(self.settings.agents, self.settings.tools)
-        self._prepared.set()
+        self.phrases.want(self.settings.agents, self.settings.tools)
+        await self.phrases.run()
 
     async def _stream_opened(self) -> None:
         if self._interrupted_calls is not None:
@@ -467,10 +465,11 @@ class Service:
     async def _tell_ready(self) -> None:
         """Log ``service.ready`` once all parts were tried."""
         await self.started.wait()
+        assert self.phrases is not None
         parts: dict[str, tuple[asyncio.Event, Callable[[], str]]] = {
             "model": (self.model.tried, lambda: "failed" if self.model.open else "ok"),
             "audio": (self.audio.tried, lambda: "failed" if self.audio.open else "ok"),
-            "openings": (self._prepared, lambda: "ok"),
+            "openings": (self.phrases.settled, lambda: "ok"),
             "checks": (self.checks.settled, lambda: "failed" if self.checks.failed else "ok"),
         }
         if self.pool is not None:
@@ -558,7 +557,7 @@ class Service:
                 self.checks.wanted(need)
         self.model.doubt()
         if self.phrases is not None:
-            await self.phrases.warm(settings.agents, settings.tools)
+            self.phrases.want(settings.agents, settings.tools)
 
     async def _end_calls(self) -> None:
         self.calls.refuse_new()

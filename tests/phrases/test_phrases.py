@@ -20,7 +20,7 @@ from ariagent.phrases import store as prompts_module
 from ariagent.phrases.file import PromptKey, pack, unpack
 from ariagent.phrases.store import AT_ONCE, UNUSED_S, Phrase, PhraseStore, phrases
 from ariagent.realtime.events import Usage
-from ariagent.realtime.render import Rendering, render
+from ariagent.realtime.render import RenderError, Rendering, render
 from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.server import SandboxServer
 
@@ -65,7 +65,7 @@ async def test_nobody_else_can_read_or_replace_what_is_kept(
     (tmp_path / "prompts").chmod(0o777)  # an older version's
     before = os.umask(umask)
     try:
-        await make_prompts((await make_sandbox()).url).warm({"a": AGENT})
+        await warm(make_prompts((await make_sandbox()).url), {"a": AGENT})
     finally:
         os.umask(before)
     assert (tmp_path / "prompts").stat().st_mode & 0o777 == 0o700
@@ -75,6 +75,17 @@ async def test_nobody_else_can_read_or_replace_what_is_kept(
 
 def kept(directory: Path) -> list[Path]:
     return sorted((directory / "prompts").glob("*"))
+
+
+async def warm(prompts: PhraseStore, agents: dict[str, AgentSettings]) -> None:
+    """The work of a service until these agents' phrases are there or cannot be."""
+    prompts.want(agents)
+    running = asyncio.ensure_future(prompts.run())
+    try:
+        await prompts.settled.wait()
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
 
 
 async def within(work: Awaitable[Any]) -> Any:
@@ -162,7 +173,7 @@ async def test_a_phrase_is_rendered_kept_and_found(
     used: list[Usage] = []
     prompts = make_prompts((await make_sandbox()).url, used=used.append)
     assert prompts.find(AGENT, TEXT, "en") is None
-    await within(prompts.warm({"desk": AGENT}))
+    await within(warm(prompts, {"desk": AGENT}))
     pcm = prompts.find(AGENT, TEXT, "en")
     assert pcm is not None
     assert SLIN24.ms(len(pcm)) == pytest.approx(len(TEXT) * 65, abs=15)
@@ -185,7 +196,7 @@ async def test_phrases_come_at_the_rate_of_the_call(
     make_sandbox: MakeSandbox, make_prompts: MakePrompts, fmt: AudioFormat
 ) -> None:
     prompts = make_prompts((await make_sandbox()).url, fmt)
-    await within(prompts.warm({"desk": AGENT}))
+    await within(warm(prompts, {"desk": AGENT}))
     pcm = prompts.find(AGENT, TEXT, "en")
     assert pcm is not None
     assert fmt.ms(len(pcm)) == pytest.approx(len(TEXT) * 65, abs=15)
@@ -194,9 +205,9 @@ async def test_phrases_come_at_the_rate_of_the_call(
 async def test_after_a_restart_no_session_is_needed(make_sandbox: MakeSandbox, make_prompts: MakePrompts) -> None:
     sandbox = await make_sandbox()
     before = make_prompts(sandbox.url)
-    await within(before.warm({"desk": AGENT}))
+    await within(warm(before, {"desk": AGENT}))
     after = make_prompts(sandbox.url)
-    await within(after.warm({"desk": AGENT}))
+    await within(warm(after, {"desk": AGENT}))
     assert len(sandbox.sessions) == 1
     assert after.find(AGENT, TEXT, "en") == before.find(AGENT, TEXT, "en") is not None
 
@@ -206,7 +217,7 @@ async def test_a_file_that_cannot_be_used_is_replaced(
     make_sandbox: MakeSandbox, make_prompts: MakePrompts, tmp_path: Path, harm: str
 ) -> None:
     sandbox = await make_sandbox()
-    await within(make_prompts(sandbox.url).warm({"desk": AGENT}))
+    await within(warm(make_prompts(sandbox.url), {"desk": AGENT}))
     [path] = kept(tmp_path)
     good = path.read_bytes()
     if harm == "directory":
@@ -223,7 +234,7 @@ async def test_a_file_that_cannot_be_used_is_replaced(
             }[harm]
         )
     prompts = make_prompts(sandbox.url)
-    await within(prompts.warm({"desk": AGENT}))
+    await within(warm(prompts, {"desk": AGENT}))
     assert prompts.find(AGENT, TEXT, "en") is not None
     assert len(sandbox.sessions) == 2
     if harm != "directory":
@@ -241,7 +252,7 @@ async def test_files_that_nobody_uses_any_more_are_removed_at_last(
         (folder / name).write_bytes(b"x")
         os.utime(folder / name, (at, at))
     sandbox = await make_sandbox()
-    await within(make_prompts(sandbox.url).warm({"a": AGENT}))
+    await within(warm(make_prompts(sandbox.url), {"a": AGENT}))
     kept_names = {path.name for path in kept(tmp_path)}
     assert kept_names > {"new.wav", "notes.txt"}
     assert len(kept_names) == 3
@@ -249,7 +260,7 @@ async def test_files_that_nobody_uses_any_more_are_removed_at_last(
 
     [ours] = [path for path in kept(tmp_path) if path.name not in ("new.wav", "notes.txt")]
     os.utime(ours, (long_ago, long_ago))
-    await within(make_prompts(sandbox.url).warm({"a": AGENT}))
+    await within(warm(make_prompts(sandbox.url), {"a": AGENT}))
     assert ours.stat().st_mtime > long_ago + UNUSED_S / 2  # read again, so it counts as used
     assert len(sandbox.sessions) == 1
 
@@ -261,7 +272,7 @@ async def test_a_paraphrasing_model_leaves_nothing_behind_until_it_obeys(
     sandbox = await make_sandbox(paraphrase=3 + 2)
     used: list[Usage] = []
     prompts = make_prompts(sandbox.url, used=used.append)
-    warming = asyncio.ensure_future(prompts.warm({"desk": AGENT}))
+    warming = asyncio.ensure_future(warm(prompts, {"desk": AGENT}))
     await until(lambda: bool(fields(caplog, "phrase.render_failed")))
     assert prompts.find(AGENT, TEXT, "en") is None
     assert kept(tmp_path) == []
@@ -278,7 +289,7 @@ async def test_a_model_that_never_obeys_fills_neither_memory_nor_disk(
     make_sandbox: MakeSandbox, make_prompts: MakePrompts, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     prompts = make_prompts((await make_sandbox(paraphrase=10_000)).url)
-    warming = asyncio.ensure_future(prompts.warm({"desk": AGENT}))
+    warming = asyncio.ensure_future(warm(prompts, {"desk": AGENT}))
     await until(lambda: len(fields(caplog, "phrase.render_failed")) >= 3)
     warming.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -293,7 +304,7 @@ async def test_a_model_that_is_not_there_yet_is_tried_again(
     make_sandbox: MakeSandbox, make_prompts: MakePrompts, unused_tcp_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     prompts = make_prompts(f"ws://127.0.0.1:{unused_tcp_port}/v1/realtime")
-    warming = asyncio.ensure_future(prompts.warm({"desk": AGENT}))
+    warming = asyncio.ensure_future(warm(prompts, {"desk": AGENT}))
     await until(lambda: len(fields(caplog, "phrase.render_failed")) >= 2)
     assert "cannot reach the model" in fields(caplog, "phrase.render_failed")[0]["cause"]
     await make_sandbox(port=unused_tcp_port)
@@ -315,7 +326,7 @@ async def test_no_more_than_two_are_rendered_at_once(
 
     monkeypatch.setattr(prompts_module, "render", counted)
     prompts = make_prompts((await make_sandbox()).url)
-    await within(prompts.warm({f"a{n}": AgentSettings(opening=f"I am number {n} of six.") for n in range(6)}))
+    await within(warm(prompts, {f"a{n}": AgentSettings(opening=f"I am number {n} of six.") for n in range(6)}))
     assert prompts.ready == 6
     assert max(running) == AT_ONCE
 
@@ -333,7 +344,7 @@ async def test_a_fault_of_one_phrase_does_not_stop_the_others(
 
     monkeypatch.setattr(prompts_module, "render", faulty)
     prompts = make_prompts((await make_sandbox()).url)
-    await within(prompts.warm({"a": AgentSettings(opening="Good day."), "b": AGENT}))
+    await within(warm(prompts, {"a": AgentSettings(opening="Good day."), "b": AGENT}))
     assert prompts.find(AGENT, TEXT, "en") is not None
     assert [told["agent"] for told in fields(caplog, "phrase.fault")] == ["a"]
 
@@ -346,7 +357,7 @@ async def test_agents_that_say_the_same_share_it_and_a_hopeless_text_is_left_out
     prompts = make_prompts(sandbox.url)
     twin = AgentSettings(opening=TEXT, instructions="Other instructions.")
     endless = AGENT.model_copy(update={"opening": "word " * 500})
-    await within(prompts.warm({"a": AGENT, "b": twin, "long": endless}))
+    await within(warm(prompts, {"a": AGENT, "b": twin, "long": endless}))
     assert len(sandbox.sessions) == 1
     assert prompts.find(twin, TEXT, "en") is not None
     [failed] = fields(caplog, "phrase.render_failed")
@@ -357,11 +368,71 @@ async def test_agents_that_say_the_same_share_it_and_a_hopeless_text_is_left_out
 async def test_memory_holds_what_is_used_now(make_sandbox: MakeSandbox, make_prompts: MakePrompts) -> None:
     prompts = make_prompts((await make_sandbox()).url)
     other = AgentSettings(opening="Good day.")
-    await within(prompts.warm({"a": AGENT, "b": other}))
-    await within(prompts.warm({"b": other}))
+    await within(warm(prompts, {"a": AGENT, "b": other}))
+    await within(warm(prompts, {"b": other}))
     assert prompts.find(AGENT, TEXT, "en") is None
     assert prompts.find(other, "Good day.", "en") is not None
     assert prompts.ready == 1
+
+
+class Model:
+    """A model in place of ``render``: the test decides about each text."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[str] = []
+        self.obeys = asyncio.Event()
+        self.disobeyed: set[str] = set()
+        """Texts in place of which it says other words."""
+        monkeypatch.setattr(prompts_module, "render", self._render)
+
+    async def _render(self, settings: RealtimeSettings, agent: AgentSettings, text: str, language: str) -> Rendering:
+        self.asked.append(text)
+        if text in self.disobeyed:
+            raise RenderError("the model said other words", usage=Usage(output_audio=1))
+        await self.obeys.wait()
+        return Rendering(b"\1\2" * 480, text, 1, Usage())
+
+
+async def test_other_phrases_take_the_place_of_those_that_were_wanted_before(
+    make_prompts: MakePrompts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "ariagent")
+    model, prompts = Model(monkeypatch), make_prompts("ws://nobody.test/")
+    model.disobeyed = {"Good day."}
+    running = asyncio.ensure_future(prompts.run())
+    prompts.want({"both": AGENT, "old": AgentSettings(opening="Good day.")})
+    await until(lambda: model.asked.count("Good day.") >= 2)
+    prompts.want({"both": AGENT, "new": AgentSettings(opening="Good morning.")})
+    assert not prompts.settled.is_set()
+    tried = model.asked.count("Good day.")
+    await until(lambda: "Good morning." in model.asked)
+    model.obeys.set()
+    await within(prompts.settled.wait())
+    await asyncio.sleep(0.2)  # longer than the pauses were
+    running.cancel()
+    await asyncio.wait([running])
+    assert model.asked.count("Good day.") == tried
+    assert (model.asked.count(TEXT), model.asked.count("Good morning.")) == (1, 1)
+    assert prompts.ready == 2
+    assert fields(caplog, "phrases.ready") == [{"phrases": 2, "missing": 0}]
+
+
+async def test_a_phrase_that_waits_is_tried_at_once_when_it_is_wanted_again(
+    make_prompts: MakePrompts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, prompts = Model(monkeypatch), make_prompts("ws://nobody.test/", first_pause_s=1000)
+    model.disobeyed = {TEXT}
+    model.obeys.set()
+    running = asyncio.ensure_future(prompts.run())
+    prompts.want({"desk": AGENT})
+    await until(lambda: model.asked == [TEXT])
+    model.disobeyed.clear()
+    prompts.want({"desk": AGENT})
+    await within(prompts.settled.wait())
+    running.cancel()
+    await asyncio.wait([running])
+    assert model.asked == [TEXT, TEXT]
+    assert prompts.find(AGENT, TEXT, "en") is not None
 
 
 async def test_without_a_place_to_keep_them_phrases_are_there_all_the_same(
@@ -370,7 +441,7 @@ async def test_without_a_place_to_keep_them_phrases_are_there_all_the_same(
     blocked = tmp_path / "file"
     blocked.touch()
     prompts = make_prompts((await make_sandbox()).url, directory=blocked)
-    await within(prompts.warm({"a": AGENT, "b": AgentSettings(opening="Good day.")}))
+    await within(warm(prompts, {"a": AGENT, "b": AgentSettings(opening="Good day.")}))
     assert prompts.ready == 2
     [told] = fields(caplog, "phrases.not_saved")
     assert told["path"] == str(blocked / "prompts")

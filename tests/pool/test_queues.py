@@ -151,6 +151,30 @@ def test_a_new_list_replaces_what_was_known_and_keeps_what_was_learned(member: A
     assert board.names == [Q]
 
 
+def test_until_a_new_list_is_complete_the_earlier_state_counts_with_what_happens_meanwhile(member: Any) -> None:
+    """A list of many queues comes in several reads; a supervisor or a transfer may look between two of them."""
+    board = listed(member(Q, "PJSIP/1"), member(Q, "PJSIP/2"), CallerWaits(Q, "1.1", 1, wait_s=30, priority=0))
+    for event in (state("new"), state()):
+        board.handle(event, 200)
+    view = viewed(board, 200)
+    assert (view.logged_in, view.waiting, board.position(Q, "1.1")) == (2, 1, 1)
+    assert board.names == [Q]
+    board.handle(member(Q, "PJSIP/1"), 200)
+    for change in (
+        MemberChanged(member(Q, "PJSIP/1", "talking")),
+        MemberRemoved(Q, "PJSIP/2"),
+        CallerLeft(Q, "1.1"),
+        CallerJoined(Q, "1.2", "1.2", 1),
+        completed(60),
+    ):
+        board.handle(change, 200)
+    before = viewed(board, 210)
+    assert (before.logged_in, before.busy, before.handling_s, board.position(Q, "1.2")) == (1, 1, 60, 1)
+    board.handle(QueuesListed(), 210)
+    assert viewed(board, 210) == before
+    assert board.names == ["new", Q]
+
+
 def test_the_time_after_a_conversation_is_no_free_time(member: Any) -> None:
     board = listed(member(Q, "PJSIP/1", wrapup_s=30))
     board.handle(completed(60), 200)
@@ -160,6 +184,9 @@ def test_the_time_after_a_conversation_is_no_free_time(member: Any) -> None:
     assert viewed(board, 229).free == 0
     assert viewed(board, 230).free == 1
     assert viewed(board).handling_s == 90
+    for event in (state(), completed(60), member(Q, "PJSIP/1", wrapup_s=30), QueuesListed()):
+        board.handle(event, 300)  # it ends between two items of a list
+    assert viewed(board, 329).busy == 1
 
 
 # -- the estimate ------------------------------------------------------------------------------------------------------

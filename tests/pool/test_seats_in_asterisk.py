@@ -292,6 +292,29 @@ async def test_the_queues_are_read_again_every_minute(asterisk: MemoryQueues, me
 
 
 @virtual_time
+async def test_an_asterisk_without_app_queue_is_no_reason_to_leave_later_subscribers_out(
+    asterisk: MemoryQueues, told: Any
+) -> None:
+    """These are the service's own checks, which say what is wrong."""
+    looks: list[str] = []
+
+    async def look() -> None:
+        looks.append("look")
+
+    asterisk.refused["QueueStatus"] = AmiRefusedError("QueueStatus: Invalid/unknown command")
+    pool = Pool(asterisk, "ariagent")
+    asterisk.subscribe(on_connected=look)
+    asterisk.connect()
+    await passes(60)
+    assert (looks, pool.queues.known) == (["look"], False)
+    asterisk.refused.clear()
+    await passes(11)
+    assert (looks, pool.queues.known) == (["look", "look"], True)
+    assert len(told("ami.catch_up_failed")) == 1
+    asterisk.lose()
+
+
+@virtual_time
 async def test_invalid_seats_are_looked_at_every_five_seconds(asterisk: MemoryQueues, told: Any) -> None:
     mended = asterisk.members["support", S1]
     asterisk.members["support", S1] = replace(mended, status=MemberStatus.INVALID)

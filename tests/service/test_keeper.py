@@ -19,10 +19,16 @@ from typing import Any
 import pytest
 
 import ariagent
+from ariagent.audio.format import SLIN24
 from ariagent.call.admission import Admission
 from ariagent.check.site import opened
-from ariagent.config import AudioSocketSettings, CostSettings, RealtimeSettings, Settings
+from ariagent.config import AgentSettings, AudioSocketSettings, CostSettings, RealtimeSettings, Settings
+from ariagent.errors import ConfigurationError
 from ariagent.loop import run_async
+from ariagent.phrases import store
+from ariagent.phrases.store import PhraseStore
+from ariagent.realtime.events import Usage
+from ariagent.realtime.render import Rendering
 from ariagent.service import keeper
 from ariagent.service.service import Service
 from lab import waiting
@@ -285,6 +291,52 @@ async def test_a_service_whose_records_cannot_be_read_takes_calls_and_counts_fro
     finally:
         service.journal.close(0.1)
         await service.ari.close()
+
+
+async def test_the_phrases_are_those_of_the_last_settings_that_were_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also while the first phrases are still being rendered, and after a reload that was refused."""
+    old, new = (
+        Settings.model_validate({"state_directory": tmp_path, "agents": {"default": {"opening": text}}})
+        for text in ("Good day.", "Good morning.")
+    )
+    files: list[Settings | Exception] = [new, ConfigurationError("a typo")]
+    asked: list[str] = []
+    speaks = asyncio.Event()
+
+    async def render(settings: RealtimeSettings, agent: AgentSettings, text: str, language: str) -> Rendering:
+        asked.append(text)
+        await speaks.wait()
+        return Rendering(b"\1\2" * 480, text, 1, Usage())
+
+    def read() -> Settings:
+        found = files.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(store, "render", render)
+    caplog.set_level("INFO")
+    service = Service(old, read)
+    phrases = service.phrases = PhraseStore(tmp_path, old.realtime, SLIN24)
+    service.model.tried.set()
+    preparing = asyncio.ensure_future(service._prepare_speech())
+    try:
+        await until(lambda: asked == ["Good day."])
+        service.reload()
+        await until(lambda: asked == ["Good day.", "Good morning."])
+        service.reload()
+        await until(lambda: "settings.refused" in caplog.messages)
+        speaks.set()
+        await until(lambda: phrases.find(new.agents["default"], "Good morning.", "en") is not None)
+    finally:
+        preparing.cancel()
+        await asyncio.wait([preparing])
+        for toolbox in (*service._old_toolboxes, service.toolbox):
+            await toolbox.close()
+    assert phrases.find(old.agents["default"], "Good day.", "en") is None
+    assert asked == ["Good day.", "Good morning."]
 
 
 RELOADED_EARLY = """
