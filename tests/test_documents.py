@@ -430,6 +430,11 @@ def test_a_message_that_a_page_quotes_is_one_of_the_service(name: str) -> None:
 # -- wrapping -------------------------------------------------------------------------------------
 
 
+def test_no_page_has_marks_of_an_unfinished_merge() -> None:
+    marks = re.compile(r"^(<{7} |={7}$|>{7} )", re.MULTILINE)
+    assert [page.name for page in PAGES if marks.search(page.read_text())] == []
+
+
 def test_no_table_row_is_wrapped_and_no_list_item_is_within_another() -> None:
     """Both happen when the lines of a page are wrapped again."""
     lines = [(page.name, line) for page in PAGES for line in prose(page.read_text()).splitlines()]
