@@ -343,10 +343,20 @@ class Dialogue:
         """A human agent is being called while the caller stays: silence is no reason to ask, nor to end the call."""
         self._warm_transfer_since, self._waiting_note_due = now, now + WAITING_NOTE_EVERY_S
         if self._policy is not None:
-            self._policy.wait(now)
+            self._policy.warm_transfer(True, now)
 
-    def warm_transfer_ended(self) -> None:
-        """No human agent is being called any more."""
+    def human_answered(self, now: float) -> None:
+        """A human agent has answered and hears the announcement; the caller still stays."""
+        self._stop_waiting_notes()
+        self.tell(notes.found_note(), now)
+
+    def warm_transfer_ended(self, now: float) -> None:
+        """The warm transfer is over, whatever became of it; silence counts again from now on."""
+        self._stop_waiting_notes()
+        if self._policy is not None:
+            self._policy.warm_transfer(False, now)
+
+    def _stop_waiting_notes(self) -> None:
         self._warm_transfer_since, self._waiting_note_due = None, float("inf")
 
     def break_off(self, now: float) -> None:
