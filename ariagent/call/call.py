@@ -515,14 +515,14 @@ class Call:
 
     @entry
     def _human_answered(self) -> None:
-        self._dialogue.warm_transfer_ended()
-        self._dialogue.tell(notes.found_note(), time.monotonic())
+        self._dialogue.human_answered(time.monotonic())
 
     @entry
     def _warm_transfer_ended(self, handoff: Handoff, why: str, channel: str) -> None:
-        self._dialogue.warm_transfer_ended()
+        now = time.monotonic()
+        self._dialogue.warm_transfer_ended(now)
         if why:
-            self._dialogue.tell(notes.not_found_note(handoff.name, why), time.monotonic())
+            self._dialogue.tell(notes.not_found_note(handoff.name, why), now)
         else:
             self._feed(ev.TransferRequested(replace(handoff, joins=channel)))
 
@@ -716,7 +716,7 @@ class Call:
                 case cmd.StartTalking():
                     self._dialogue.begin(now)
                 case cmd.GreetCaller(before=before, caller=caller):
-                    self._dialogue.warm_transfer_ended()
+                    self._dialogue.warm_transfer_ended(now)
                     self._dialogue.caller_changed(before, caller, now)
                     self._commands.put_nowait(command)
                 case cmd.PressKey(digit=digit):
@@ -762,7 +762,7 @@ class Call:
         return self._model.session.profile.encoding
 
     def _cancel_warm_transfer(self) -> None:
-        self._dialogue.warm_transfer_ended()
+        self._dialogue.warm_transfer_ended(time.monotonic())
         self._transfers.warm.cancel()
 
     def _finish(self, termination: Termination) -> None:

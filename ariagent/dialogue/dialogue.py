@@ -343,10 +343,20 @@ class Dialogue:
         """A human agent is being called while the caller stays: silence is no reason to ask, nor to end the call."""
         self._warm_transfer_since, self._waiting_note_due = now, now + WAITING_NOTE_EVERY_S
         if self._policy is not None:
-            self._policy.wait(now)
+            self._policy.warm_transfer(True, now)
 
-    def warm_transfer_ended(self) -> None:
-        """No human agent is being called any more."""
+    def human_answered(self, now: float) -> None:
+        """A human agent has answered and hears the announcement; the caller still stays."""
+        self._stop_waiting_notes()
+        self.tell(notes.found_note(), now)
+
+    def warm_transfer_ended(self, now: float) -> None:
+        """The warm transfer is over, whatever became of it; silence counts again from now on."""
+        self._stop_waiting_notes()
+        if self._policy is not None:
+            self._policy.warm_transfer(False, now)
+
+    def _stop_waiting_notes(self) -> None:
         self._warm_transfer_since, self._waiting_note_due = None, float("inf")
 
     def break_off(self, now: float) -> None:
@@ -498,12 +508,13 @@ class Dialogue:
                 continue
             self.effects.append(events.BuiltinToolUsed(call.name))
             if handled.result is not None:
-                self._answer(call.call_id, handled.result, now, needs_response=handled.needs_response)
+                self._answer_builtin(call.call_id, call.name, handled.result, now, handled.needs_response)
             for effect in handled.effects:
                 match effect:
                     case CollectDigits(call_id=call_id, wanted=wanted):
                         if self._policy is None:
-                            self._answer(call_id, notes.error_result("the caller is not here yet"), now)
+                            result = notes.error_result("the caller is not here yet")
+                            self._answer_builtin(call_id, call.name, result, now)
                         else:
                             self._act(self._policy.collect(call_id, wanted, now), now)
                     case HoldOn():
@@ -577,6 +588,13 @@ class Dialogue:
         self.effects.append(events.ToolEnded(call.call_id, call.name, output, ok, kind, seconds))
         self._answer(call.call_id, output, now)
         self._tell_busy(now)
+
+    def _answer_builtin(
+        self, call_id: str, name: str, output: str, now: float, needs_response: bool = True
+    ) -> None:
+        """One of ariagent's own tools has its result. The record has it for a process that takes the call over."""
+        self.effects.append(events.ToolEnded(call_id, name, output))
+        self._answer(call_id, output, now, needs_response=needs_response)
 
     def _answer(self, call_id: str, output: str, now: float, *, needs_response: bool = True) -> None:
         """Give the model a tool's result; ``needs_response``: it has something to say about it."""
@@ -662,8 +680,7 @@ class Dialogue:
                     self._happened(self._conversation.give_digits(digits, now), now)
                     self._history.said("caller", PRESSED.format(digits=digits))
                 case DigitsCollected(call_id=call_id, output=output):
-                    self.effects.append(events.ToolEnded(call_id, "collect_digits", output))
-                    self._answer(call_id, output, now)
+                    self._answer_builtin(call_id, "collect_digits", output, now)
                     self._tell_busy(now)
                 case HumanWanted():
                     self.effects.append(self._to_human())

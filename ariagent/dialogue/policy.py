@@ -127,11 +127,11 @@ class CallPolicy:
     def hold_on(self, now: float) -> None:
         """The caller asked the agent to wait."""
         self._background.not_meant()
-        self.wait(now)
-
-    def wait(self, now: float) -> None:
-        """Silence is no reason to ask for a while."""
         self._silence.hold(True, now)
+
+    def warm_transfer(self, on: bool, now: float) -> None:
+        """A human agent is being found while the caller stays, or no longer: meanwhile silence does not count."""
+        self._silence.busy(on, now, "warm_transfer")
 
     def collect(self, call_id: str, wanted: keypad.Collect, now: float) -> list[Action]:
         """The model wants digits; DigitsCollected follows, now or later."""

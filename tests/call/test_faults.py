@@ -226,7 +226,7 @@ async def warm_transfer(office: Office, call: Call, patch: Patch) -> None:
 
 
 async def human_agent_who_answered(office: Office, call: Call, patch: Patch) -> None:
-    patch(call._dialogue, "warm_transfer_ended", boom)
+    patch(call._dialogue, "human_answered", boom)
     office.ari.human_answers_s = 1.0
     office.model.sessions[0].calls_tool("transfer_call", destination="warm", reason="r", summary="s")
     await passes(10.0)

@@ -459,6 +459,7 @@ class TestBuiltinTools:
         assert call.took() == [
             events.ToolStarted(made.call_id, "end_call", "{}"),
             events.BuiltinToolUsed("end_call"),
+            events.ToolEnded(made.call_id, "end_call", '{"ok": true}'),
             fx.EndRequested("agent_ended"),
         ]
         assert call.results() == [{"ok": True}]
@@ -908,13 +909,32 @@ class TestHumanAgents:
         assert call.took() == []
 
     def test_a_caller_in_a_warm_transfer_is_told_every_now_and_then_and_not_asked_whether_they_are_there(self) -> None:
-        call = Call({**TestSilence.AGENT, "silence": {"ask_after_s": 10, "hold_on_s": 500}})
+        call = Call(TestSilence.AGENT)
         call.dialogue.warm_transfer_began(call.now)
         assert call.dialogue.next_deadline() == pytest.approx(100.0 + WAITING_NOTE_EVERY_S)
-        assert call.until_due(95.0) == [30.0, 60.0, 90.0]
-        assert call.notes() == [notes.waiting_note(waited) for waited in (30, 60, 90)]
-        call.dialogue.warm_transfer_ended()
-        assert call.until_due(400.0) == []
+        assert call.until_due(125.0) == [30.0, 60.0, 90.0, 120.0]
+        assert call.notes() == [notes.waiting_note(waited) for waited in (30, 60, 90, 120)]
+        call.dialogue.warm_transfer_ended(call.now)
+        assert call.until_due(131.0) == [130.0]
+        assert call.notes() == [notes.NOTE_ASK]
+
+    @pytest.mark.parametrize("by", ["word", "key"])
+    def test_a_word_or_a_key_in_a_warm_transfer_begins_no_silence(self, by: str) -> None:
+        call = Call(TestSilence.AGENT, places=WARM_FIRST)
+        call.dialogue.warm_transfer_began(call.now)
+        if by == "key":
+            call.dialogue.press("5", call.now)
+        else:
+            call.turn("Okay.")
+            call.speaks(200, words="Mhm.")
+        call.lasts(25.0)
+        call.dialogue.human_answered(call.now)
+        call.speaks(200, "b", "One moment.")
+        call.lasts(150.0)
+        told = call.notes()
+        assert notes.found_note() in told
+        assert notes.NOTE_ASK not in told
+        assert call.of(fx.EndRequested) == []
 
     def test_a_key_or_a_turn_leaves_the_search_as_it_is(self) -> None:
         call = Call(places=WARM_FIRST)
