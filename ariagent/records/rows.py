@@ -12,6 +12,7 @@ from pydantic_core import to_json
 from ariagent.records import events
 from ariagent.records.alive import Identity
 from ariagent.records.cost import KINDS
+from ariagent.text import encodable
 
 TEXT_LIMIT = 32_000
 """Longer texts of an event are cut, in characters."""
@@ -134,7 +135,7 @@ def renew_process(base: sqlite3.Connection, process: int, now: float) -> None:
 
 def insert_call(base: sqlite3.Connection, process: int, call_id: str, began: float) -> int:
     """A row for a call; one that was here before under the same id gets the next number of visit."""
-    call = clean(call_id)
+    call = encodable(call_id)
     insert = (
         "INSERT INTO calls (process, call, began, visit) "
         "VALUES (?, ?, ?, (SELECT coalesce(max(visit), 0) + 1 FROM calls WHERE call = ?))"
@@ -159,36 +160,41 @@ def note_dropped(base: sqlite3.Connection, call: int, dropped: int) -> None:
     base.execute("UPDATE calls SET dropped = ? WHERE id = ?", (dropped, call))
 
 
-def purge(base: sqlite3.Connection, process: int, before: float, at_most: int) -> bool:
-    """Delete calls that began ``before``, the oldest first; returns whether there may be more."""
+def purge(base: sqlite3.Connection, process: int, before: float, at_most: int) -> int:
+    """Delete calls that began ``before``, the oldest first; returns how many, ``at_most`` if there may be more.
+
+    They are in the write-ahead log until ``erased``.
+    """
     old = "SELECT id FROM calls WHERE began < ? AND (ended IS NOT NULL OR process <> ?) ORDER BY began LIMIT ?"
     deleted = base.execute(f"DELETE FROM calls WHERE id IN ({old})", (before, process, at_most)).rowcount
     if not deleted:
-        return False
+        return 0
     base.execute("PRAGMA incremental_vacuum(500)").fetchall()
-    if deleted == at_most:
-        return True
     base.execute(
         "DELETE FROM processes WHERE id <> ? AND seen < ? AND id NOT IN (SELECT process FROM calls)",
         (process, time.time() - 86400),
     )
-    # Deleted rows are still in the write-ahead log until then.
-    base.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    return False
+    return deleted
 
 
-def clean(text: str) -> str:
-    """``text`` without what UTF-8 cannot hold (half of a surrogate pair, from a model's JSON)."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+def erased(base: sqlite3.Connection) -> bool:
+    """Empty the write-ahead log, which holds what was erased before; returns whether no reader prevented it."""
+    ((prevented, _, _),) = base.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return not prevented
 
 
 def _without_words(event: events.CallEvent) -> events.CallEvent:
     return event.with_texts(_length, only_words=True)
 
 
+def is_length(text: str) -> bool:
+    """Whether a text of an event is only the length of what was said."""
+    return _LENGTH.fullmatch(text) is not None
+
+
 def _length(text: str) -> str:
     # Some texts were kept as a length from the beginning. An empty text stays empty.
-    return text if not text or _LENGTH.fullmatch(text) else f"({len(text)} characters)"
+    return text if not text or is_length(text) else f"({len(text)} characters)"
 
 
 def _cut(text: str) -> str:
@@ -196,10 +202,10 @@ def _cut(text: str) -> str:
 
 
 def _json(fields: Mapping[str, object]) -> str:
-    kept = {key: clean(each) if isinstance(each, str) else each for key, each in fields.items()}
+    kept = {key: encodable(each) if isinstance(each, str) else each for key, each in fields.items()}
     # A number that JSON cannot hold would make the row unreadable for others.
     return to_json(kept, inf_nan_mode="null", fallback=str).decode()
 
 
 def _plain(text: str) -> str:
-    return "" if text == "-" else clean(text[:WORDS_LIMIT])
+    return "" if text == "-" else encodable(text[:WORDS_LIMIT])
