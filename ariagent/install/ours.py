@@ -53,6 +53,11 @@ def taken_out(content: bytes) -> bytes:
     return b"".join(kept)
 
 
+def is_of_site(path: Path) -> bool:
+    """Whether a file that an installation has written to is the site's, not one of ariagent's own."""
+    return path.suffix == ".conf" and path.parent.name != FOLDER
+
+
 def has_ours(content: bytes) -> bool:
     """Whether ariagent's lines are in the file."""
     return any(line.strip() == FIRST for line in content.splitlines())

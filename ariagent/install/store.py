@@ -20,7 +20,7 @@ from typing import Any
 from ariagent import __version__
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.install.choices import Choices
-from ariagent.install.ours import FOLDER, has_ours, taken_out
+from ariagent.install.ours import FOLDER, has_ours, is_of_site, taken_out
 from ariagent.install.plan import MODE, Change, Plan
 from ariagent.install.site import contents
 
@@ -201,8 +201,9 @@ class Store:
             copy = self._keep(change.path, change.without) if change.without is not None else ""
             return Entry(str(change.path), change.without is not None, copy, after)
         untouched = change.before is not None and _digest(change.before) == known.after
-        if known.existed and not untouched and change.without is not None:
-            # The administrator has changed the file since: its content without ariagent is what to restore.
+        if not untouched and change.without is not None:
+            # The administrator has changed the file since: its content without ariagent is what to restore. That is so
+            # for a file that ariagent made, too: it is the site's now.
             return Entry(known.path, True, self._keep(change.path, change.without), after)
         return Entry(known.path, known.existed, known.copy, after)
 
@@ -221,12 +222,13 @@ class Store:
             return [f"{path} did not exist any more"] if entry.existed else []
         untouched = _digest(now) == entry.after
         if not entry.existed:
-            if untouched or not taken_out(now).strip():
+            rest = taken_out(now)
+            if rest.strip() and (has_ours(now) or is_of_site(path)):
+                replace(path, rest, None)
+                return [f"{path} stays: it was changed after the installation; only ariagent's lines were removed"]
+            if untouched or not rest.strip():
                 path.unlink()
                 return []
-            if has_ours(now):
-                replace(path, taken_out(now), None)
-                return [f"{path} stays: it was changed after the installation; only ariagent's lines were removed"]
             kept = self.folder / "kept"
             kept.mkdir(exist_ok=True)
             shutil.move(path, kept / path.name)

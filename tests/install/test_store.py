@@ -233,6 +233,38 @@ def test_a_file_that_was_made_and_then_used_by_the_site_stays(make_site: MakeSit
     assert path.read_text() == "[post_mappings]\n"
 
 
+@pytest.mark.parametrize("name", ["http.conf", "ari.conf", "manager.conf"])
+@pytest.mark.parametrize("takes_ours_out", [False, True])
+def test_a_file_that_was_made_is_the_sites_after_another_installation(
+    make_site: MakeSite, name: str, takes_ours_out: bool
+) -> None:
+    site = make_site(COMPANY)
+    write(plan_of(site))
+    path = site.etc / name
+    path.write_text(("" if takes_ours_out else path.read_text()) + "[the_site]\nx = y\n")
+    write(plan_of(site))
+    remove(write(plan_of(site)))
+    assert path.read_text() == "[the_site]\nx = y\n"
+
+
+def test_a_file_that_was_made_and_then_written_by_the_site_stays_in_its_place(make_site: MakeSite) -> None:
+    site = make_site(COMPANY)
+    store = write(plan_of(site))
+    path = site.etc / "http.conf"
+    path.write_text("[general]\nenabled = yes\n")
+    assert remove(store) == [f"{path} stays: it was changed after the installation; only ariagent's lines were removed"]
+    assert path.read_text() == "[general]\nenabled = yes\n"
+
+
+def test_a_password_that_was_changed_by_hand_stays_after_another_installation(make_site: MakeSite) -> None:
+    site = make_site(STOCK)
+    write(plan_of(site))
+    path = site.root / "etc" / "ariagent" / ARI_PASSWORD
+    path.write_text("mine\n")
+    remove(write(plan_of(site)))
+    assert path.read_text() == "mine\n"
+
+
 def test_an_upgrade_shows_only_what_is_new(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
     site = make_site(STOCK)
     before = tree(site.root)
