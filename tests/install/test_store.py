@@ -13,7 +13,7 @@ from ariagent import __version__
 from ariagent.config import Settings
 from ariagent.install import store as store_module
 from ariagent.install.asteriskconf import parse
-from ariagent.install.ours import STATE
+from ariagent.install.ours import STATE, taken_out
 from ariagent.install.plan import AMI_PASSWORD, ARI_PASSWORD, Plan, lines_left
 from ariagent.install.render import seats
 from ariagent.install.site import Site, find
@@ -58,6 +58,16 @@ def test_every_byte_comes_back(make_site: MakeSite, shape: str) -> None:
     assert tree(site.root) == before
     assert not (site.root / "var" / "lib").exists()
     assert not (site.root / "etc" / "ariagent").exists()
+
+
+@pytest.mark.parametrize("addresses", [{}, {"service_address": "10.0.0.7", "asterisk_address": "fd00::5"}])
+def test_all_lines_that_are_added_are_taken_out_without_the_list(
+    make_site: MakeSite, addresses: dict[str, str]
+) -> None:
+    site = make_site(COMPANY)
+    for change in plan_of(site, http_port=8090, ami_port=5040, **addresses).changes:
+        if change.path.parent == site.etc:
+            assert taken_out(change.after) == (change.without or b"")
 
 
 @pytest.mark.parametrize("shape", SHAPES)
