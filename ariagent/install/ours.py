@@ -1,5 +1,6 @@
 """CORE: the lines that ariagent adds to a site's files, and how to find them again."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +13,10 @@ STATE = Path("var/lib/ariagent/install")
 list, so nobody else may be able to replace the folder. Its parent folder belongs to root too; the service's user has a
 separate folder beside it (``state``)."""
 FIRST = b"; Added by `ariagent install`; `ariagent uninstall` takes out the lines from here to the #tryinclude."
+_INCLUDE = re.compile(rb';*\s*#tryinclude\s+"?' + FOLDER.encode() + b"/")
+"""An include of ariagent's. An administrator may have made it a comment."""
+_BEFORE = re.compile(rb"\[general\]|(?:enabled|bindaddr|bindport|port) = \S+")
+"""The lines that the survey puts before an include."""
 
 
 def include_of(name: str) -> str:
@@ -42,15 +47,30 @@ def _lines(name: str, before: Iterable[str]) -> bytes:
 
 
 def taken_out(content: bytes) -> bytes:
-    """A site's file without ariagent's lines, anywhere in it."""
-    kept, inside = [], False
-    for line in content.splitlines(keepends=True):
-        inside = inside or line.strip() == FIRST
-        if not inside:
-            kept.append(line)
-        elif line.strip().startswith(b"#tryinclude"):
-            inside = False
-    return b"".join(kept)
+    """A site's file without ariagent's lines, anywhere in it.
+
+    Between the comment and the include may be lines of the site's. They stay, with the ``[general]`` that they are in.
+    Without the include only the comment goes.
+    """
+    lines = content.splitlines(keepends=True)
+    bare = [line.strip() for line in lines]
+    kept: list[bytes] = []
+    at = 0
+    for begin in (n for n, line in enumerate(bare) if line == FIRST):
+        kept += lines[at:begin]
+        at = begin + 1
+        end = next((n for n in range(at, len(bare)) if bare[n] == FIRST or _INCLUDE.match(bare[n])), None)
+        if end is None or bare[end] == FIRST:
+            continue
+        if not all(_BEFORE.fullmatch(line) for line in bare[at:end]):
+            kept += lines[at:end]
+        at = end + 1
+    return b"".join(kept + lines[at:])
+
+
+def is_of_site(path: Path) -> bool:
+    """Whether a file that an installation has written to is the site's, not one of ariagent's own."""
+    return path.suffix == ".conf" and path.parent.name != FOLDER
 
 
 def has_ours(content: bytes) -> bool:

@@ -33,6 +33,25 @@ def test_lines_that_came_later_stay(later: bytes) -> None:
     assert taken_out(added_to(b"[a]\n", "x.conf") + later) == b"[a]\n" + later
 
 
+@pytest.mark.parametrize("mark", [b";", b"; ", b";; "])
+def test_an_include_that_was_made_a_comment_takes_no_line_of_the_sites_with_it(mark: bytes) -> None:
+    changed = added_to(b"[a]\n", "x.conf").replace(b'#tryinclude "', mark + b'#tryinclude "')
+    later = b'[later]\nexten => 1,1,NoOp()\n#tryinclude "other.conf"\n'
+    assert taken_out(changed + later) == b"[a]\n" + later
+
+
+@pytest.mark.parametrize("later", [b"[later]\n", b'#tryinclude "other.conf"\n[later]\n', added_to(b"[b]\n", "x.conf")])
+def test_without_the_include_only_the_comment_goes(later: bytes) -> None:
+    changed = added_to(b"[a]\n", "x.conf").replace(b'#tryinclude "ariagent/x.conf"\n', b"")
+    assert taken_out(changed + later) == b"[a]\n" + taken_out(later)
+
+
+def test_lines_of_the_sites_above_the_include_stay_with_their_section() -> None:
+    begins = ("[general]", "enabled = yes", "bindaddr = 127.0.0.1", "sessionlimit = 200")
+    general = "".join(f"{line}\n" for line in begins).encode()
+    assert taken_out(added_to(b"[a]\n", "http.conf", begins) + b"[b]\n") == b"[a]\n" + general + b"[b]\n"
+
+
 def test_lines_that_moved_are_found() -> None:
     ours = added_to(b"", "x.conf")
     assert taken_out(b"[a]\n" + ours + b"[b]\n") == b"[a]\n[b]\n"

@@ -13,7 +13,7 @@ from ariagent import __version__
 from ariagent.config import Settings
 from ariagent.install import store as store_module
 from ariagent.install.asteriskconf import parse
-from ariagent.install.ours import STATE
+from ariagent.install.ours import STATE, taken_out
 from ariagent.install.plan import AMI_PASSWORD, ARI_PASSWORD, Plan, lines_left
 from ariagent.install.render import seats
 from ariagent.install.site import Site, find
@@ -58,6 +58,16 @@ def test_every_byte_comes_back(make_site: MakeSite, shape: str) -> None:
     assert tree(site.root) == before
     assert not (site.root / "var" / "lib").exists()
     assert not (site.root / "etc" / "ariagent").exists()
+
+
+@pytest.mark.parametrize("addresses", [{}, {"service_address": "10.0.0.7", "asterisk_address": "fd00::5"}])
+def test_all_lines_that_are_added_are_taken_out_without_the_list(
+    make_site: MakeSite, addresses: dict[str, str]
+) -> None:
+    site = make_site(COMPANY)
+    for change in plan_of(site, http_port=8090, ami_port=5040, **addresses).changes:
+        if change.path.parent == site.etc:
+            assert taken_out(change.after) == (change.without or b"")
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -231,6 +241,38 @@ def test_a_file_that_was_made_and_then_used_by_the_site_stays(make_site: MakeSit
     path.write_text(path.read_text() + "[post_mappings]\n")
     assert remove(store) == [f"{path} stays: it was changed after the installation; only ariagent's lines were removed"]
     assert path.read_text() == "[post_mappings]\n"
+
+
+@pytest.mark.parametrize("name", ["http.conf", "ari.conf", "manager.conf"])
+@pytest.mark.parametrize("takes_ours_out", [False, True])
+def test_a_file_that_was_made_is_the_sites_after_another_installation(
+    make_site: MakeSite, name: str, takes_ours_out: bool
+) -> None:
+    site = make_site(COMPANY)
+    write(plan_of(site))
+    path = site.etc / name
+    path.write_text(("" if takes_ours_out else path.read_text()) + "[the_site]\nx = y\n")
+    write(plan_of(site))
+    remove(write(plan_of(site)))
+    assert path.read_text() == "[the_site]\nx = y\n"
+
+
+def test_a_file_that_was_made_and_then_written_by_the_site_stays_in_its_place(make_site: MakeSite) -> None:
+    site = make_site(COMPANY)
+    store = write(plan_of(site))
+    path = site.etc / "http.conf"
+    path.write_text("[general]\nenabled = yes\n")
+    assert remove(store) == [f"{path} stays: it was changed after the installation; only ariagent's lines were removed"]
+    assert path.read_text() == "[general]\nenabled = yes\n"
+
+
+def test_a_password_that_was_changed_by_hand_stays_after_another_installation(make_site: MakeSite) -> None:
+    site = make_site(STOCK)
+    write(plan_of(site))
+    path = site.root / "etc" / "ariagent" / ARI_PASSWORD
+    path.write_text("mine\n")
+    remove(write(plan_of(site)))
+    assert path.read_text() == "mine\n"
 
 
 def test_an_upgrade_shows_only_what_is_new(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
