@@ -589,9 +589,7 @@ class Dialogue:
         self._answer(call.call_id, output, now)
         self._tell_busy(now)
 
-    def _answer_builtin(
-        self, call_id: str, name: str, output: str, now: float, needs_response: bool = True
-    ) -> None:
+    def _answer_builtin(self, call_id: str, name: str, output: str, now: float, needs_response: bool = True) -> None:
         """One of ariagent's own tools has its result. The record has it for a process that takes the call over."""
         self.effects.append(events.ToolEnded(call_id, name, output))
         self._answer(call_id, output, now, needs_response=needs_response)

@@ -69,7 +69,7 @@ def _language_of(agent: AgentSettings, text: str, language: str) -> str:
 
 
 class PhraseStore:
-    """The phrases of one service. ``fmt`` is the AudioSocket's format; ``used`` is told what rendering cost."""
+    """The phrases of one service. ``fmt`` is the AudioSocket's format; ``used`` is told the model that rendered, and what it cost."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class PhraseStore:
         realtime: RealtimeSettings,
         fmt: AudioFormat,
         *,
-        used: Callable[[Usage], None] | None = None,
+        used: Callable[[str, Usage], None] | None = None,
         first_pause_s: float = FIRST_PAUSE_S,
     ) -> None:
         self.directory = directory / "prompts"
@@ -201,9 +201,9 @@ class PhraseStore:
             try:
                 rendering = await render(self._realtime, agent, phrase.text, phrase.language)
             except RenderError as error:
-                self._tell_usage(error.usage)
+                self._tell_usage(key.model, error.usage)
                 raise
-        self._tell_usage(rendering.usage)
+        self._tell_usage(key.model, rendering.usage)
         fields = {
             **_fields(phrase),
             "audio_ms": round(len(rendering.pcm) / (RATE_HZ * 2 / 1000)),
@@ -213,9 +213,9 @@ class PhraseStore:
         log.info("phrase.rendered", extra={"fields": fields})
         return rendering.pcm
 
-    def _tell_usage(self, usage: Usage) -> None:
+    def _tell_usage(self, model: str, usage: Usage) -> None:
         if self._used is not None and usage != Usage():
-            self._used(usage)
+            self._used(model, usage)
 
     def _keep(self, path: Path, content: bytes) -> None:
         """Write a file whole or not at all. Without a place to keep it the phrase is rendered at every start."""

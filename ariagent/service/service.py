@@ -341,7 +341,7 @@ class Service:
         fmt = self._format(version)
         address = settings.audiosocket.advertise or joined(settings.audiosocket.host, self.media.port)
         phrases = self.phrases = PhraseStore(
-            settings.state_directory, settings.realtime, fmt, used=lambda usage: self._prompts_used(spending, usage)
+            settings.state_directory, settings.realtime, fmt, used=partial(self._prompts_used, spending)
         )
         announcements = Announcements.of(settings, fmt)
         await asyncio.to_thread(announcements.clear)
@@ -441,9 +441,9 @@ class Service:
         now = time.time()
         return self._context.admission.minutes(now, local_day(now, self.settings.zone))
 
-    def _prompts_used(self, spending: Spending, usage: Usage) -> None:
+    def _prompts_used(self, spending: Spending, model: str, usage: Usage) -> None:
         """Count the cost of rendered phrases, which belongs to no call."""
-        spending.used("(phrases)", usage.billed_as(self.settings.realtime.model), usage)
+        spending.used("(phrases)", usage.billed_as(model), usage)
 
     async def _prepare_speech(self) -> None:
         """Render the fixed phrases of the agents, also those of later settings, once the model was tried."""

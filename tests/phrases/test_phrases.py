@@ -170,8 +170,8 @@ async def test_a_phrase_is_rendered_kept_and_found(
     make_sandbox: MakeSandbox, make_prompts: MakePrompts, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "ariagent")
-    used: list[Usage] = []
-    prompts = make_prompts((await make_sandbox()).url, used=used.append)
+    used: list[tuple[str, Usage]] = []
+    prompts = make_prompts((await make_sandbox()).url, used=lambda *told: used.append(told))
     assert prompts.find(AGENT, TEXT, "en") is None
     await within(warm(prompts, {"desk": AGENT}))
     pcm = prompts.find(AGENT, TEXT, "en")
@@ -187,7 +187,7 @@ async def test_a_phrase_is_rendered_kept_and_found(
     assert told["tries"] == 1
     assert told["agent"] == "desk"
     assert told["audio_ms"] == round(SLIN24.ms(len(pcm)))
-    [usage] = used
+    [(_, usage)] = used
     assert usage.output_audio > 0
 
 
@@ -265,13 +265,22 @@ async def test_files_that_nobody_uses_any_more_are_removed_at_last(
     assert len(sandbox.sessions) == 1
 
 
+async def test_the_cost_is_told_under_the_name_of_the_agents_model(
+    make_sandbox: MakeSandbox, make_prompts: MakePrompts
+) -> None:
+    used: list[tuple[str, Usage]] = []
+    prompts = make_prompts((await make_sandbox()).url, used=lambda *told: used.append(told))
+    await within(warm(prompts, {"desk": AGENT.model_copy(update={"model": "mini"})}))
+    assert [model for model, _ in used] == ["mini"]
+
+
 async def test_a_paraphrasing_model_leaves_nothing_behind_until_it_obeys(
     make_sandbox: MakeSandbox, make_prompts: MakePrompts, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "ariagent")
     sandbox = await make_sandbox(paraphrase=3 + 2)
-    used: list[Usage] = []
-    prompts = make_prompts(sandbox.url, used=used.append)
+    used: list[tuple[str, Usage]] = []
+    prompts = make_prompts(sandbox.url, used=lambda *told: used.append(told))
     warming = asyncio.ensure_future(warm(prompts, {"desk": AGENT}))
     await until(lambda: bool(fields(caplog, "phrase.render_failed")))
     assert prompts.find(AGENT, TEXT, "en") is None
