@@ -69,7 +69,7 @@ def _language_of(agent: AgentSettings, text: str, language: str) -> str:
 
 
 class PhraseStore:
-    """The phrases of one service. ``fmt`` is the AudioSocket's format; ``used`` is told the model that rendered, and what it cost."""
+    """The phrases of one service. ``fmt``: the AudioSocket's format. ``used`` is told the model that rendered, and its use."""
 
     def __init__(
         self,
@@ -183,7 +183,7 @@ class PhraseStore:
         while True:
             phrase, agent = self._wanted[key]  # the agent's other settings may have changed since the last attempt
             try:
-                return await self._render(phrase, agent)
+                return await self._render(key.model, phrase, agent)
             except RenderError as error:
                 _tell_failure(phrase, error, pause_s)
                 if error.hopeless:
@@ -195,15 +195,15 @@ class PhraseStore:
                     self._pausing.discard(key)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_PAID_S if error.usage != Usage() else LONGEST_PAUSE_S)
 
-    async def _render(self, phrase: Phrase, agent: AgentSettings) -> bytes:
+    async def _render(self, model: str, phrase: Phrase, agent: AgentSettings) -> bytes:
         async with self._slots:
             began = asyncio.get_running_loop().time()
             try:
                 rendering = await render(self._realtime, agent, phrase.text, phrase.language)
             except RenderError as error:
-                self._tell_usage(key.model, error.usage)
+                self._tell_usage(model, error.usage)
                 raise
-        self._tell_usage(key.model, rendering.usage)
+        self._tell_usage(model, rendering.usage)
         fields = {
             **_fields(phrase),
             "audio_ms": round(len(rendering.pcm) / (RATE_HZ * 2 / 1000)),
