@@ -105,7 +105,7 @@ def history_of(events: Iterable[EventRow]) -> tuple[Entry, ...]:
                 history.cut(item, part)
             case rec.DigitsGiven(text=digits) if digits:
                 history.said("caller", PRESSED.format(digits=digits))
-            case rec.ToolCalled() as called:
+            case rec.ToolCalled(server="") as called:  # of an MCP server's tools the model's server knows the result
                 history.used(called.id, called.tool, called.arguments or "{}")
             case rec.ToolEnded(id=call_id, output=output) if output:
                 history.answered(call_id, output)

@@ -505,12 +505,14 @@ class Dialogue:
                 continue
             self.effects.append(events.BuiltinToolUsed(call.name))
             if handled.result is not None:
-                self._answer(call.call_id, handled.result, now, needs_response=handled.needs_response)
+                needs_response = handled.needs_response
+                self._answer_builtin(call.call_id, call.name, handled.result, now, needs_response=needs_response)
             for effect in handled.effects:
                 match effect:
                     case CollectDigits(call_id=call_id, wanted=wanted):
                         if self._policy is None:
-                            self._answer(call_id, notes.error_result("the caller is not here yet"), now)
+                            result = notes.error_result("the caller is not here yet")
+                            self._answer_builtin(call_id, call.name, result, now)
                         else:
                             self._act(self._policy.collect(call_id, wanted, now), now)
                     case HoldOn():
@@ -584,6 +586,11 @@ class Dialogue:
         self.effects.append(events.ToolEnded(call.call_id, call.name, output, ok, kind, seconds))
         self._answer(call.call_id, output, now)
         self._tell_busy(now)
+
+    def _answer_builtin(self, call_id: str, name: str, output: str, now: float, *, needs_response: bool = True) -> None:
+        """One of ariagent's own tools has its result. The record has it for a process that takes the call over."""
+        self.effects.append(events.ToolEnded(call_id, name, output))
+        self._answer(call_id, output, now, needs_response=needs_response)
 
     def _answer(self, call_id: str, output: str, now: float, *, needs_response: bool = True) -> None:
         """Give the model a tool's result; ``needs_response``: it has something to say about it."""
@@ -669,8 +676,7 @@ class Dialogue:
                     self._happened(self._conversation.give_digits(digits, now), now)
                     self._history.said("caller", PRESSED.format(digits=digits))
                 case DigitsCollected(call_id=call_id, output=output):
-                    self.effects.append(events.ToolEnded(call_id, "collect_digits", output))
-                    self._answer(call_id, output, now)
+                    self._answer_builtin(call_id, "collect_digits", output, now)
                     self._tell_busy(now)
                 case HumanWanted():
                     self.effects.append(self._to_human())

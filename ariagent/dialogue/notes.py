@@ -123,6 +123,12 @@ def error_result(cause: str) -> str:
     return json.dumps({"error": cause}, ensure_ascii=False)
 
 
+LOST_RESULT = error_result(
+    "the conversation was interrupted before there was a result; it is not known whether this was done"
+)
+"""The result of a tool that had none when its conversation broke off."""
+
+
 def speak_note(rounds: int) -> str:
     """The note for a model that calls tools and does not speak to the caller."""
     return (

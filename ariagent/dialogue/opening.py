@@ -2,11 +2,12 @@
 CORE."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from ariagent.dialogue import notes
 from ariagent.dialogue.conversation import Conversation
 from ariagent.dialogue.effects import Happened
-from ariagent.dialogue.history import History
+from ariagent.dialogue.history import Entry, History, Used
 from ariagent.dialogue.introduction import Party
 from ariagent.dialogue.memory import Unfinished
 from ariagent.dialogue.role import Role
@@ -24,6 +25,7 @@ def begin(role: Role, conversation: Conversation, history: History, phrase: Find
             return conversation.open(words, now, audio)
         note = _kept(history, notes.introduced_note(by, opening=bool(words)))
         return conversation.open(words, now, audio, note=note, continues=by.says_why)
+    memory = replace(memory, entries=tuple(map(_settled, memory.entries)))
     history.resume(memory.entries)
     if memory.unfinished is not None:
         note, speaks = (
@@ -68,6 +70,11 @@ def greet_next_caller(
 def _opening(role: Role, phrase: FindPhrase) -> tuple[str, bytes | None]:
     words = role.agent.opening_in(role.language) or ""
     return words, phrase(words, role.language) if words else None
+
+
+def _settled(entry: Entry) -> Entry:
+    """The entry, with a result if it is a function that had none when the conversation broke off: none follows."""
+    return replace(entry, output=notes.LOST_RESULT) if isinstance(entry, Used) and entry.output is None else entry
 
 
 def _kept(history: History, note: str) -> str:

@@ -65,7 +65,7 @@ class ToolRun:
     arguments: str = ""
     output: str = ""
     own: bool = False
-    """A tool of ariagent that ends or changes the call, with no result to wait for."""
+    """A tool of ariagent's own. The call may end or change before it has a result."""
 
     @property
     def slow(self) -> bool:

@@ -637,7 +637,7 @@ class ToolCalled(CallEvent):
 
 @dataclass(frozen=True, slots=True)
 class BuiltinToolUsed(CallEvent):
-    """A tool of ariagent's own was called. It need not have a result."""
+    """A tool of ariagent's own was called."""
 
     NAME = "tool.used"
 

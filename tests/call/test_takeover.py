@@ -60,6 +60,15 @@ def test_both_sides_keys_and_tools_are_remembered_in_order() -> None:
     )
 
 
+def test_the_tools_of_mcp_servers_are_not_repeated_to_the_model() -> None:
+    ran = (
+        rec.ToolCalled("find", "m", server="crm"),
+        rec.ToolEnded("find", "m", 500.0, kind="ok"),
+        rec.ToolCalled("orders", "t", arguments="{}"),
+    )
+    assert history_of(map(happened, ran)) == (Used("t", "orders", "{}"),)
+
+
 @pytest.mark.parametrize(
     ("heard", "dropped", "known"),
     [

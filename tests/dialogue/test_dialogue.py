@@ -459,6 +459,7 @@ class TestBuiltinTools:
         assert call.took() == [
             events.ToolStarted(made.call_id, "end_call", "{}"),
             events.BuiltinToolUsed("end_call"),
+            events.ToolEnded(made.call_id, "end_call", '{"ok": true}'),
             fx.EndRequested("agent_ended"),
         ]
         assert call.results() == [{"ok": True}]

@@ -1,6 +1,7 @@
 """How the agent begins: what is played, what the model is told, and what is remembered of it."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from ariagent.dialogue import notes, opening
 from ariagent.dialogue.background import Background
 from ariagent.dialogue.conversation import Conversation
 from ariagent.dialogue.events import AgentSaid, DialogueEvent, Interrupted
-from ariagent.dialogue.history import History, Said
+from ariagent.dialogue.history import History, Said, Used
 from ariagent.dialogue.introduction import Introduction, Party
 from ariagent.dialogue.leaving import Leaving
 from ariagent.dialogue.memory import Memory, Unfinished
@@ -137,6 +138,18 @@ class TestBack:
         note = notes.renewed_note(unfinished)
         assert line.told() == (["a bill", note], [] if unfinished is Unfinished.NOTHING else [{}])
         assert line.history.entries == (SAID, Said("note", note))
+
+    @pytest.mark.parametrize("interrupted", [True, False], ids=["a crash", "a transfer"])
+    def test_a_function_without_a_result_gets_none_any_more(self, interrupted: bool) -> None:
+        done, open_ = Used("c1", "order_status", "{}", '{"state": "ready"}'), Used("c2", "book", "{}")
+        line = Line(memory=Memory((SAID, done, open_), "desk", interrupted=interrupted))
+        line.begin()
+        messages = [json.loads(message) for message in line.session.take_outgoing()]
+        items = [message["item"] for message in messages if "item" in message]
+        outputs = {item["call_id"]: item["output"] for item in items if item["type"] == "function_call_output"}
+        assert outputs == {"c1": '{"state": "ready"}', "c2": notes.LOST_RESULT}
+        # Another session is told the same.
+        assert line.history.entries[:3] == (SAID, done, replace(open_, output=notes.LOST_RESULT))
 
 
 class TestMeet:
