@@ -78,6 +78,14 @@ class DigitReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldChanged:
+    """A telephone put its call on hold, or took it back. Asterisk does not tell it of one behind a Local channel."""
+
+    channel_id: str
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ApplicationReplaced:
     """Another program connected with our application's name and took our calls over."""
 
@@ -122,6 +130,7 @@ Event = (
     | ChannelUp
     | ConnectedLine
     | DigitReceived
+    | HoldChanged
     | LeftBridge
     | PlaybackEnded
     | ApplicationReplaced
@@ -144,6 +153,8 @@ def parse(message: dict[str, Any]) -> Event | None:
             return ChannelDestroyed(_id(message["channel"]), int(message["cause"]))
         case "ChannelDtmfReceived":
             return DigitReceived(_id(message["channel"]), str(message["digit"]))
+        case "ChannelHold" | "ChannelUnhold" as kind:
+            return HoldChanged(_id(message["channel"]), kind == "ChannelHold")
         case "ChannelLeftBridge":
             return LeftBridge(message["channel"]["id"])
         case "ChannelStateChange":
@@ -169,7 +180,7 @@ def channel_id_of(event: Event) -> str | None:
             return event.replaces or event.channel.id
         case StasisEnded() | ChannelDestroyed() | DigitReceived() | LeftBridge() | PlaybackEnded():
             return event.channel_id
-        case ChannelUp() | ConnectedLine():
+        case ChannelUp() | ConnectedLine() | HoldChanged():
             return event.channel_id
     return None
 

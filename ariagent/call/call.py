@@ -454,6 +454,7 @@ class Call:
                 self._parties.replaced(event.channel, now)
                 if self._far_end.follow(event.channel.name):
                     self._arriving.count()
+                self._line_held(False, now)  # the phone that had it on hold is gone
             case ari.ChannelUp(channel_id=channel_id):
                 self._parties.up(channel_id, now)
             case ari.ConnectedLine() if event.channel_id == self.media.channel:
@@ -469,6 +470,12 @@ class Call:
                 if self.state is State.SAYING_GOODBYE:
                     self._feed(fx.CallerSpoke())  # a key is as good as a word
                 self._feed(ev.DigitPressed(event.digit))
+            case ari.HoldChanged(on=on) if event.channel_id == self.leg:
+                self._line_held(on, now)
+
+    def _line_held(self, on: bool, now: float) -> None:
+        if self._serving:
+            self._dialogue.line_held(on, now)
 
     @entry
     def attended(self, event: AttendedTransferred) -> None:

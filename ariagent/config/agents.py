@@ -145,8 +145,8 @@ class SilenceSettings(Section):
     goodbye_after_s: Seconds = 10.0
     """Further seconds of silence until the agent says goodbye."""
     hold_on_s: Seconds = 180.0
-    """Replaces the three times above after the caller has asked the agent to wait ("hold on"), and while the call is on
-    hold."""
+    """Replaces `ask_after_s` after the caller has asked the agent to wait ("hold on"), and while a direct call is on
+    hold. If a phone on hold sends no audio, the agent does not ask; `watchdog.no_audio_s` applies."""
 
 
 class LengthSettings(Section):

@@ -133,6 +133,7 @@ class Dialogue:
         self._prompts = WaitingPrompts()
         self._spoken = SpokenTime()
         self._caller_speaks = False
+        self._on_hold = False
         self._incomplete_replies = 0
         """Replies that broke off since the caller was heard last."""
         self._talked = False
@@ -276,11 +277,28 @@ class Dialogue:
         """A frame of the caller's audio; returns what the model is to be sent now, in the leg's format, or nothing."""
         if self._uplink.in_gap and (gap_ms := self._uplink.gap_ms) >= NOTED_GAP_MS:
             self.effects.append(events.GapEnded(gap_ms))
-        return self._batcher.add(self._uplink.received(payload, now))
+        pcm = self._uplink.received(payload, now)
+        self._look_at_hold(now)
+        return self._batcher.add(pcm)
 
     def gap(self, now: float) -> bytes:
         """The silence that stands for frames which did not come, most often none; to be called every 20 ms."""
-        return self._uplink.tick(now)
+        silence = self._uplink.tick(now)
+        self._look_at_hold(now)
+        return silence
+
+    def line_held(self, on: bool, now: float) -> None:
+        """The caller's phone has put the call on hold, or has taken it back."""
+        if on == self._on_hold:
+            return
+        self._on_hold = on
+        if self._policy is not None:
+            self._policy.line_held(on, now)
+
+    def _look_at_hold(self, now: float) -> None:
+        """A phone on hold that sends nothing plays nothing either: nobody could answer a question."""
+        if self._on_hold and self._policy is not None:
+            self._policy.cut_off(self._uplink.in_gap, now)
 
     def batch(self, silence: bytes) -> bytes:
         """Take silence that ``gap`` has made, like ``hear``."""
@@ -508,7 +526,8 @@ class Dialogue:
                 continue
             self.effects.append(events.BuiltinToolUsed(call.name))
             if handled.result is not None:
-                self._answer_builtin(call.call_id, call.name, handled.result, now, handled.needs_response)
+                needs_response = handled.needs_response
+                self._answer_builtin(call.call_id, call.name, handled.result, now, needs_response=needs_response)
             for effect in handled.effects:
                 match effect:
                     case CollectDigits(call_id=call_id, wanted=wanted):
@@ -589,7 +608,7 @@ class Dialogue:
         self._answer(call.call_id, output, now)
         self._tell_busy(now)
 
-    def _answer_builtin(self, call_id: str, name: str, output: str, now: float, needs_response: bool = True) -> None:
+    def _answer_builtin(self, call_id: str, name: str, output: str, now: float, *, needs_response: bool = True) -> None:
         """One of ariagent's own tools has its result. The record has it for a process that takes the call over."""
         self.effects.append(events.ToolEnded(call_id, name, output))
         self._answer(call_id, output, now, needs_response=needs_response)

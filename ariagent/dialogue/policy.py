@@ -127,7 +127,18 @@ class CallPolicy:
     def hold_on(self, now: float) -> None:
         """The caller asked the agent to wait."""
         self._background.not_meant()
-        self._silence.hold(True, now)
+        self._silence.hold_on(now)
+
+    def line_held(self, on: bool, now: float) -> None:
+        """The caller's phone has put the call on hold, or has taken it back."""
+        self._silence.line_held(on, now)
+        if not on:
+            self.cut_off(False, now)
+
+    def cut_off(self, on: bool, now: float) -> None:
+        """The phone that has put the call on hold sends nothing, or sends something again: in between, silence does not
+        count."""
+        self._silence.busy(on, now, "hold")
 
     def warm_transfer(self, on: bool, now: float) -> None:
         """A human agent is being found while the caller stays, or no longer: meanwhile silence does not count."""

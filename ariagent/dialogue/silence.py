@@ -1,7 +1,8 @@
 """When a silent caller is asked, asked again and told goodbye, and when a call is too long. No I/O, no clock.
 
 Silence counts while nobody speaks and nothing else keeps caller or agent (a tool that runs, digits that are typed).
-Every sign of the caller, by voice or by key, starts it over. The notes for the model are in ``notes``.
+Every sign of the caller, by voice, by key or by their phone's hold, starts it over. The notes for the model are in
+``notes``.
 """
 
 from dataclasses import dataclass
@@ -97,13 +98,21 @@ class Silence:
 
     def busy(self, on: bool, now: float, why: str = "tool") -> None:
         """A reason not to count silence begins or ends. Several reasons may hold at once, each until it ends."""
+        if on == (why in self._busy):
+            return
         (self._busy.add if on else self._busy.discard)(why)
         self._since = now
 
-    def hold(self, on: bool, now: float) -> None:
-        """The agent was told to wait, or the caller's line is on hold; the long wait, until the caller speaks."""
-        self._hold = on
+    def hold_on(self, now: float) -> None:
+        """The agent was told to wait; the long wait, until the caller speaks."""
+        self._hold = True
         self._since = now
+
+    def line_held(self, on: bool, now: float) -> None:
+        """The caller's phone puts the call on hold, with the long wait, or takes it back: both are signs of the
+        caller."""
+        self._begin_anew(now)
+        self._hold = on
 
     def background(self, on: bool, now: float) -> None:
         """The sound that is taken for the caller's voice is music, a television or other people, and counts as silence

@@ -69,7 +69,7 @@ def _language_of(agent: AgentSettings, text: str, language: str) -> str:
 
 
 class PhraseStore:
-    """The phrases of one service. ``fmt``: the AudioSocket's format. ``used`` is told the model that rendered, and its use."""
+    """The phrases of one service. ``fmt``: the AudioSocket's format. ``used``: is told a model and the tokens it used."""
 
     def __init__(
         self,

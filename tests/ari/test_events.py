@@ -15,6 +15,7 @@ from ariagent.ari.events import (
     ConnectedLine,
     DigitReceived,
     Event,
+    HoldChanged,
     Place,
     PlaybackEnded,
     StasisEnded,
@@ -87,6 +88,8 @@ def message(kind: str, **fields: Any) -> dict[str, Any]:
             ConnectedLine("1795357064.1", "5551000", "Ann"),
         ),
         (message("ChannelConnectedLine", channel={**CHANNEL, "connected": {}}), ConnectedLine("1795357064.1", "", "")),
+        (message("ChannelHold", channel=CHANNEL, musicclass="default"), HoldChanged("1795357064.1", True)),
+        (message("ChannelUnhold", channel=CHANNEL), HoldChanged("1795357064.1", False)),
         (message("ApplicationReplaced"), ApplicationReplaced()),
     ],
 )
@@ -114,6 +117,7 @@ def test_a_channel_without_caller_or_dialplan() -> None:
         (StasisEnded("c"), "c"),
         (ChannelDestroyed("c", 16), "c"),
         (DigitReceived("c", "1"), "c"),
+        (HoldChanged("c", True), "c"),
         (ApplicationReplaced(), None),
     ],
 )

@@ -130,6 +130,59 @@ async def test_who_asked_the_agent_to_wait_has_longer(tmp_path: Path) -> None:
         assert asked(here) == [notes.NOTE_ASK]
 
 
+@virtual_time
+async def test_a_phone_on_hold_that_sends_nothing_is_not_asked(tmp_path: Path) -> None:
+    async with Office(tmp_path, watchdog={"no_audio_s": 200.0}, agent={"silence": SILENCE}) as here:
+        call = await answered(here)
+        await here.until(lambda: len(asked(here)) == 1)
+        here.ari.tell("ChannelHold", call.leg)
+        here.line(call).sends = False
+        await passes(190.0)
+        assert (asked(here), call.state) == ([notes.NOTE_ASK], State.TALKING)
+        here.ari.tell("ChannelUnhold", call.leg)
+        here.line(call).sends = True
+        await passes(9.0)
+        assert asked(here) == [notes.NOTE_ASK]
+        await passes(2.0)
+        assert asked(here) == [notes.NOTE_ASK] * 2
+        here.ari.tell("ChannelHold", call.leg)
+        here.line(call).sends = False
+        assert await here.over(call) == Termination(Result.PERSON, "no_audio")
+
+
+@virtual_time
+async def test_a_phone_on_hold_that_sends_audio_has_the_long_wait(tmp_path: Path) -> None:
+    async with office(tmp_path) as here:
+        call = await answered(here)
+        await here.silent(call)
+        here.ari.tell("ChannelHold", call.leg)
+        await passes(95.0)
+        assert asked(here) == []
+        await passes(6.0)
+        assert asked(here) == [notes.NOTE_ASK]
+
+
+@virtual_time
+async def test_a_phone_that_does_not_send_silence_is_a_silent_callers(tmp_path: Path) -> None:
+    async with office(tmp_path) as here:
+        call = await answered(here)
+        here.line(call).sends = False
+        assert await here.over(call) == Termination(Result.DONE, "caller_silent")
+
+
+@virtual_time
+async def test_the_hold_of_a_phone_ends_with_its_part_in_the_call(tmp_path: Path) -> None:
+    """A human agent has put the call on hold to transfer a caller to it, who says nothing."""
+    async with office(tmp_path) as here:
+        call = await answered(here)
+        here.ari.tell("ChannelHold", call.leg)
+        here.line(call).sends = False
+        await passes(30.0)
+        assert asked(here) == []
+        await here.joined(call)
+        await here.until(lambda: len(asked(here)) == 1, 15.0)
+
+
 @BOTH_WAYS
 @virtual_time
 async def test_the_longest_call_is_warned_of_and_ended(leg: str, tmp_path: Path) -> None:

@@ -74,19 +74,30 @@ def test_what_is_busy_is_not_silent(silence: Silence) -> None:
 
 
 def test_hold_is_a_long_wait(silence: Silence) -> None:
-    silence.hold(True, 5.0)
+    silence.hold_on(5.0)
     assert until(silence, 1000.0) == [(185.0, Ask(1)), (193.0, Ask(2)), (199.0, Goodbye())]
 
 
-@pytest.mark.parametrize("end", ["voice", "hold"])
-def test_hold_ends_with_the_callers_voice_or_by_itself(silence: Silence, end: str) -> None:
-    silence.hold(True, 5.0)
-    if end == "voice":
-        silence.caller_speaks(20.0)
-        silence.caller_fell_silent(20.0)
-    else:
-        silence.hold(False, 20.0)
+def test_hold_ends_with_the_callers_voice(silence: Silence) -> None:
+    silence.hold_on(5.0)
+    silence.caller_speaks(20.0)
+    silence.caller_fell_silent(20.0)
     assert silence.tick(30.0) == [Ask(1)]
+
+
+def test_a_phone_on_hold_has_the_long_wait_and_begins_silence_anew(silence: Silence) -> None:
+    assert until(silence, 18.0) == [(10.0, Ask(1)), (18.0, Ask(2))]
+    silence.line_held(True, 20.0)
+    assert until(silence, 199.0) == []
+    silence.line_held(False, 199.0)
+    assert until(silence, 217.0) == [(209.0, Ask(1)), (217.0, Ask(2))]
+    silence.line_held(True, 220.0)
+    assert until(silence, 420.0) == [(400.0, Ask(1)), (408.0, Ask(2)), (414.0, Goodbye())]
+
+
+def test_a_reason_that_is_told_again_begins_nothing_anew(silence: Silence) -> None:
+    silence.busy(False, 5.0)
+    assert silence.tick(10.0) == [Ask(1)]
 
 
 def test_the_callers_words_begin_the_long_wait(silence: Silence) -> None:
@@ -158,7 +169,7 @@ STEPS = st.lists(
         st.sampled_from(
             [
                 *("agent_speaks", "agent_fell_silent", "caller_speaks", "caller_fell_silent", "key_pressed"),
-                *("busy", "not_busy", "hold", "unhold", "said", "tick"),
+                *("busy", "not_busy", "hold_on", "hold", "unhold", "said", "tick"),
             ]
         ),
         st.floats(0, 40),
@@ -174,8 +185,8 @@ def test_in_any_order_each_step_comes_once_and_in_turn(steps: list[tuple[str, fl
     inputs: dict[str, Any] = {
         "busy": lambda now: silence.busy(True, now),
         "not_busy": lambda now: silence.busy(False, now),
-        "hold": lambda now: silence.hold(True, now),
-        "unhold": lambda now: silence.hold(False, now),
+        "hold": lambda now: silence.line_held(True, now),
+        "unhold": lambda now: silence.line_held(False, now),
         "said": lambda now: silence.caller_said("one moment", "en"),
         "tick": lambda now: None,
     }
@@ -184,7 +195,7 @@ def test_in_any_order_each_step_comes_once_and_in_turn(steps: list[tuple[str, fl
     for what, wait_s in [*steps, ("tick", 700.0)]:
         now += wait_s
         inputs.get(what, getattr(silence, what, None))(now)  # type: ignore[misc]
-        if what in ("caller_speaks", "key_pressed"):
+        if what in ("caller_speaks", "key_pressed", "hold", "unhold"):
             step = 0
         for event in silence.tick(now):
             if event in ORDER:

@@ -136,6 +136,7 @@ _CHANNEL = {"id": "1.1", "name": "PJSIP/1-1", "state": "Up", "caller": {"number"
 _ARI = (
     {"type": "StasisStart", "args": ["seat", "01"], "channel": _CHANNEL},
     {"type": "ChannelDtmfReceived", "digit": "5", "channel": _CHANNEL},
+    {"type": "ChannelHold", "channel": _CHANNEL, "musicclass": "default"},
     {"type": "ChannelLeftBridge", "bridge": {"id": "b"}, "channel": _CHANNEL},
     {"type": "ChannelDestroyed", "channel": _CHANNEL, "cause": 16},
 )
