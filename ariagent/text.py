@@ -5,6 +5,14 @@ import unicodedata
 from collections.abc import Iterable
 
 
+def encodable(text: str) -> str:
+    """A text that UTF-8 can hold: half of a surrogate pair, which JSON may bring, becomes the replacement character.
+
+    Two halves side by side, from a text that was cut within a character, become that character again.
+    """
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def unaccented(text: str) -> str:
     """A text in its plain letters: compatibility forms taken apart (NFKD), accents dropped."""
     return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))

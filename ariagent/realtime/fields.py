@@ -3,6 +3,7 @@
 from typing import Any
 
 from ariagent.realtime.events import RequestRefused, Usage
+from ariagent.text import encodable
 
 LARGEST = 2**53
 """Python's JSON takes NaN, Infinity and integers of any length; beyond this nothing here is meant seriously."""
@@ -37,6 +38,12 @@ def mapping(message: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def text(message: dict[str, Any], key: str) -> str:
+    """A text that everybody can write down and send."""
+    return encodable(piece(message, key))
+
+
+def piece(message: dict[str, Any], key: str) -> str:
+    """A part of a text, as it came: some servers cut within a character. The joined text needs ``encodable``."""
     value = message.get(key)
     if not isinstance(value, str):
         raise MalformedError
@@ -58,7 +65,8 @@ def words(message: dict[str, Any], key: str) -> str:
 
 def label(value: object, longest: int) -> str:
     """A text or number that is only shown or compared, cut to ``longest`` characters; empty for anything else."""
-    return str(value)[:longest] if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    known = isinstance(value, str | int | float) and not isinstance(value, bool)
+    return encodable(str(value)[:longest]) if known else ""
 
 
 def refused(error: dict[str, Any]) -> RequestRefused:

@@ -6,7 +6,7 @@ still add to it, and the words may still come.
 
 from dataclasses import dataclass
 
-from ariagent.text import heard_words
+from ariagent.text import encodable, heard_words
 
 KEPT = 16
 """Items of replies; a reply has a few. Older ones are heard to their end, or were cut."""
@@ -86,4 +86,4 @@ def _heard(item: _Item, *, completed: bool) -> str:
     whole_ms = item.sound_ms
     if item.told and not completed:
         whole_ms = max(whole_ms, LETTER_MS * sum(letter.isalnum() for letter in item.text))
-    return heard_words(item.text, (item.heard_ms or 0.0) / whole_ms) if whole_ms else ""
+    return heard_words(encodable(item.text), (item.heard_ms or 0.0) / whole_ms) if whole_ms else ""

@@ -25,11 +25,13 @@ from ariagent.realtime.fields import (
     LONGEST_CODE,
     LONGEST_ID,
     LONGEST_MESSAGE,
+    LONGEST_WORDS,
     MalformedError,
     identifier,
     label,
     mapping,
     number,
+    piece,
     text,
     words,
 )
@@ -437,7 +439,7 @@ class RealtimeSession:
         return [ev.AgentTranscribed(item_id, transcript, response_id)]
 
     def _on_agent_words(self, message: dict[str, Any], now: float) -> list[ev.Event]:
-        item_id, delta = identifier(message, "item_id"), words(message, "delta")
+        item_id, delta = identifier(message, "item_id"), piece(message, "delta")[:LONGEST_WORDS]
         self._items.words(item_id, _named_response(message), delta, all_of_them=False)
         return []
 

@@ -12,6 +12,7 @@ from pydantic_core import to_json
 from ariagent.records import events
 from ariagent.records.alive import Identity
 from ariagent.records.cost import KINDS
+from ariagent.text import encodable
 
 TEXT_LIMIT = 32_000
 """Longer texts of an event are cut, in characters."""
@@ -134,7 +135,7 @@ def renew_process(base: sqlite3.Connection, process: int, now: float) -> None:
 
 def insert_call(base: sqlite3.Connection, process: int, call_id: str, began: float) -> int:
     """A row for a call; one that was here before under the same id gets the next number of visit."""
-    call = clean(call_id)
+    call = encodable(call_id)
     insert = (
         "INSERT INTO calls (process, call, began, visit) "
         "VALUES (?, ?, ?, (SELECT coalesce(max(visit), 0) + 1 FROM calls WHERE call = ?))"
@@ -177,11 +178,6 @@ def purge(base: sqlite3.Connection, process: int, before: float, at_most: int) -
     return False
 
 
-def clean(text: str) -> str:
-    """``text`` without what UTF-8 cannot hold (half of a surrogate pair, from a model's JSON)."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
 def _without_words(event: events.CallEvent) -> events.CallEvent:
     return event.with_texts(_length, only_words=True)
 
@@ -196,10 +192,10 @@ def _cut(text: str) -> str:
 
 
 def _json(fields: Mapping[str, object]) -> str:
-    kept = {key: clean(each) if isinstance(each, str) else each for key, each in fields.items()}
+    kept = {key: encodable(each) if isinstance(each, str) else each for key, each in fields.items()}
     # A number that JSON cannot hold would make the row unreadable for others.
     return to_json(kept, inf_nan_mode="null", fallback=str).decode()
 
 
 def _plain(text: str) -> str:
-    return "" if text == "-" else clean(text[:WORDS_LIMIT])
+    return "" if text == "-" else encodable(text[:WORDS_LIMIT])

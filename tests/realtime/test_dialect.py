@@ -154,6 +154,17 @@ class TestTruncation:
         peer.says("response.done", response={"id": "resp_1", "status": "cancelled"})
         assert said(peer.hears()) == [("assistant", "one two three ...", ""), ("delete", "item_a")]
 
+    def test_a_character_that_came_in_two_pieces_is_whole_again(self, talk: Any) -> None:
+        peer = talk(LOCALAI)
+        peer.starts_response()
+        place = {"response_id": "resp_1", "item_id": "item_a"}
+        peer.speaks(SECOND)
+        for delta in ("Hello \ud83d", "\ude00 and \ud83d"):
+            peer.says("response.output_audio_transcript.delta", **place, delta=delta)
+        peer.says("response.done", response={"id": "resp_1", "status": "completed"})
+        peer.hears()
+        assert self.interrupt(peer, 1000.0)[0] == ("assistant", "Hello \U0001f600 and \ufffd", "")
+
     def test_words_that_come_at_the_end_are_not_stretched_over_half_of_the_sound(self, talk: Any) -> None:
         peer = talk(LOCALAI)
         peer.starts_response()

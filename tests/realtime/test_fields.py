@@ -3,7 +3,18 @@
 import pytest
 
 from ariagent.realtime.events import Usage
-from ariagent.realtime.fields import LARGEST, MalformedError, identifier, label, mapping, number, text, usage, words
+from ariagent.realtime.fields import (
+    LARGEST,
+    MalformedError,
+    identifier,
+    label,
+    mapping,
+    number,
+    piece,
+    text,
+    usage,
+    words,
+)
 
 NO_NUMBERS: list[object] = [None, True, "7", [], {}, float("nan"), float("inf"), LARGEST + 1, -LARGEST - 1, 10**400]
 
@@ -104,6 +115,23 @@ def test_an_id_is_short(length: int, fits: bool) -> None:
 
 def test_words_are_cut() -> None:
     assert words({"transcript": "w" * 20_000}, "transcript") == "w" * 16_000
+
+
+HALVES = [
+    ("a table \ud83d", "a table \ufffd"),
+    ("\ude00 a table", "\ufffd a table"),
+    ("\ude00\ud83d", "\ufffd\ufffd"),
+    ("\ud83d\ud83d\ude00", "\ufffd\U0001f600"),
+    ("una mañana 😀", "una mañana 😀"),
+]
+
+
+@pytest.mark.parametrize(("came", "read"), HALVES)
+def test_half_of_a_surrogate_pair_is_no_text(came: str, read: str) -> None:
+    for reader in (text, identifier, words):
+        assert reader({"x": came}, "x") == read
+    assert label(came, 100) == read
+    assert piece({"x": came}, "x") == came
 
 
 @pytest.mark.parametrize(("value", "said"), [("abc", "ab"), (123, "12"), (None, ""), (True, ""), ([1], ""), ({}, "")])

@@ -112,6 +112,30 @@ class TestBeginning:
         assert (create["type"], create["response"]) == ("response.create", {"instructions": "Say hello"})
 
 
+def test_half_of_a_surrogate_pair_reaches_nobody(peer: Any) -> None:
+    """The words of a call are written down, and sent to supervisors, as UTF-8."""
+    caller = {"item_id": "item_u", "transcript": "A table \ud83d"}
+    happened = peer.says("conversation.item.input_audio_transcription.completed", **caller)
+    peer.starts_response()
+    agent = {"item_id": "item_a", "transcript": "Of course \ud83d", "response_id": "resp_1"}
+    happened += peer.says("response.output_audio_transcript.done", **agent)
+    item = {"type": "function_call", "call_id": "call_\ud83d", "name": "book\ud83d", "arguments": '{"a": "\ud83d"}'}
+    peer.says("response.output_item.done", response_id="resp_1", item=item)
+    happened += peer.ends_response(status_details={"reason": "\ud83d"})
+    assert happened == [
+        ev.CallerTranscribed("item_u", "A table \ufffd"),
+        ev.AgentTranscribed("item_a", "Of course \ufffd", "resp_1"),
+        ev.ResponseEnded(
+            "resp_1",
+            "completed",
+            "\ufffd",
+            "",
+            ev.Usage(),
+            (ev.ToolCall("call_\ufffd", "book\ufffd", '{"a": "\ufffd"}'),),
+        ),
+    ]
+
+
 def test_a_whole_turn_in_the_order_of_the_wire(peer: Any) -> None:
     happened: list[ev.Event] = []
     happened += peer.says("input_audio_buffer.speech_started", audio_start_ms=1200, item_id="item_u")
