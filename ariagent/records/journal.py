@@ -9,6 +9,7 @@ as the service runs; what does not fit into the queue meanwhile is dropped and c
 
 import contextlib
 import logging
+import math
 import os
 import sqlite3
 import threading
@@ -46,6 +47,8 @@ LOCKED_S = 2.0
 REPORT_S = 60.0
 PURGE_S = 60.0
 PURGE_CALLS = 5
+ERASE_AGAIN_S = 5.0
+"""Seconds until the write-ahead log is emptied again, if that failed or a reader prevented it."""
 
 _ONE_ROWS_FAULT = (
     sqlite3.IntegrityError,
@@ -138,7 +141,7 @@ class Journal:
         self._process = 0
         self._reported = float("-inf")
         self._failing = False
-        self._seen_due = self._purge_due = 0.0
+        self._seen_due = self._purge_due = self._erase_due = 0.0
         self._closing = threading.Event()
         self._give_up = 0.0
         self._due = threading.Event()
@@ -266,11 +269,11 @@ class Journal:
                 with contextlib.suppress(sqlite3.Error):
                     base.execute("ROLLBACK")
                 raise
-            if any(row.erases_words for _, row in self._batch):
-                # Erased rows are still in the write-ahead log until then.
-                base.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            self._bytes_out += sum(row.size for _, row in self._batch)
-            self._batch = []
+            # Committed rows are not written again, whatever fails from here on.
+            written, self._batch = self._batch, []
+            self._bytes_out += sum(row.size for _, row in written)
+            if any(row.erases_words for _, row in written):
+                self._erase_due = 0.0
             if self._failing:
                 self._failing = False
                 log.info("records.recovered", extra={"fields": {"dropped": self.dropped}})
@@ -298,10 +301,17 @@ class Journal:
             self._seen_due = now + SEEN_EVERY_S
             rows.renew_process(self._connect(), self._process, wall)
         if now >= self._purge_due and not self._closing.is_set():
-            more = rows.purge(self._connect(), self._process, wall - self._keep_s, PURGE_CALLS)
-            if not more:
+            deleted = rows.purge(self._connect(), self._process, wall - self._keep_s, PURGE_CALLS)
+            if deleted:
+                self._erase_due = 0.0
+            if deleted < PURGE_CALLS:
                 self._purge_due = now + PURGE_S
                 _purge_damaged(self.path, wall - self._keep_s)
+        if now >= self._erase_due:
+            base = self._connect()
+            self._erase_due = now + ERASE_AGAIN_S
+            if rows.erased(base):
+                self._erase_due = math.inf
 
     def _connect(self) -> sqlite3.Connection:
         """The connection, to the file that is there now."""
@@ -328,6 +338,8 @@ class Journal:
             base.close()
             raise
         self._base, self._process = base, process
+        # A former connection, or process, may have left erased rows in the write-ahead log.
+        self._erase_due = 0.0
         return base
 
     def _disconnect(self) -> None:

@@ -160,22 +160,27 @@ def note_dropped(base: sqlite3.Connection, call: int, dropped: int) -> None:
     base.execute("UPDATE calls SET dropped = ? WHERE id = ?", (dropped, call))
 
 
-def purge(base: sqlite3.Connection, process: int, before: float, at_most: int) -> bool:
-    """Delete calls that began ``before``, the oldest first; returns whether there may be more."""
+def purge(base: sqlite3.Connection, process: int, before: float, at_most: int) -> int:
+    """Delete calls that began ``before``, the oldest first; returns how many, ``at_most`` if there may be more.
+
+    They are in the write-ahead log until ``erased``.
+    """
     old = "SELECT id FROM calls WHERE began < ? AND (ended IS NOT NULL OR process <> ?) ORDER BY began LIMIT ?"
     deleted = base.execute(f"DELETE FROM calls WHERE id IN ({old})", (before, process, at_most)).rowcount
     if not deleted:
-        return False
+        return 0
     base.execute("PRAGMA incremental_vacuum(500)").fetchall()
-    if deleted == at_most:
-        return True
     base.execute(
         "DELETE FROM processes WHERE id <> ? AND seen < ? AND id NOT IN (SELECT process FROM calls)",
         (process, time.time() - 86400),
     )
-    # Deleted rows are still in the write-ahead log until then.
-    base.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    return False
+    return deleted
+
+
+def erased(base: sqlite3.Connection) -> bool:
+    """Empty the write-ahead log, which holds what was erased before; returns whether no reader prevented it."""
+    ((prevented, _, _),) = base.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return not prevented
 
 
 def _without_words(event: events.CallEvent) -> events.CallEvent:

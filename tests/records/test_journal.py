@@ -7,11 +7,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -35,6 +38,10 @@ NEXT = rec.AudioGap(7.0)
 
 def count(store: Store, call: str = "17.1") -> int:
     return len(store.events(store.find(call)))
+
+
+def on_disk(directory: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in directory.iterdir())
 
 
 def written(store: Store) -> int:
@@ -154,19 +161,38 @@ def test_without_transcripts_only_the_length_of_what_was_said_is_kept(
     said = "my card is 4111" if until_the_end else "(15 characters)"
     assert store.events(store.find("17.1"))[0].fields == {"item": "i", "said": said}
 
-    def on_disk() -> bytes:
-        return b"".join(path.read_bytes() for path in directory.iterdir())
-
-    assert (b"4111" in on_disk()) == until_the_end
+    assert (b"4111" in on_disk(directory)) == until_the_end
     record.tell(ENDED, NOW + 1)
     record.tell(rec.ToolEnded("late", "c", output="4111"), NOW + 2)
     until(lambda: written(store) == 6)
     call = store.find("17.1")
     assert store.events(call)[0].fields == {"item": "i", "said": "(15 characters)"}
     assert call.words == "(15 characters)"
-    until(lambda: b"4111" not in on_disk())
+    until(lambda: b"4111" not in on_disk(directory))
     assert journal.close()
-    assert b"4111" not in on_disk()
+    assert b"4111" not in on_disk(directory)
+
+
+def test_a_reader_delays_the_erasing_and_does_not_prevent_it(
+    directory: Path, store: Store, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "LOCKED_S", 0.05)
+    monkeypatch.setattr(journal_module, "ERASE_AGAIN_S", 0.05)
+    journal = Journal.open(directory, RecordsSettings(transcripts=False))
+    record = journal.begin("17.1", NOW)
+    record.tell(rec.CallerTurn("i", "my card is 4111"), NOW)
+    until(lambda: written(store) == 1)
+    reader = sqlite3.connect(directory / "calls.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT fields FROM events").fetchall()
+    record.tell(ENDED, NOW + 1)
+    until(lambda: written(store) == 2)
+    time.sleep(0.3)
+    assert b"4111" in on_disk(directory)
+    reader.execute("COMMIT")
+    until(lambda: b"4111" not in on_disk(directory))
+    reader.close()
+    assert journal.close()
 
 
 def test_no_secret_is_written(directory: Path, store: Store) -> None:
@@ -243,9 +269,10 @@ def test_use_is_summed_by_model(journal: Journal, store: Store) -> None:
 # -- retention ----------------------------------------------------------------------------------------
 
 
-def test_old_calls_are_deleted_and_leave_no_trace(directory: Path, store: Store, until: Until) -> None:
+@pytest.mark.parametrize("old", [12, 5], ids=["some", "as many as are deleted at once"])
+def test_old_calls_are_deleted_and_leave_no_trace(directory: Path, store: Store, until: Until, old: int) -> None:
     first = Journal.open(directory, RecordsSettings())
-    for n in range(12):
+    for n in range(old):
         record = first.begin(f"old.{n}", time.time() - 86400)
         record.tell(rec.CallerTurn("i", "a secret of then"), NOW)
         record.tell(ENDED, time.time() - 86300)
@@ -253,9 +280,10 @@ def test_old_calls_are_deleted_and_leave_no_trace(directory: Path, store: Store,
     first.close()
     second = Journal.open(directory, RecordsSettings(keep_days=0.5))
     until(lambda: len(store.past(None)) == 1)
+    until(lambda: b"a secret of then" not in on_disk(directory))
     second.close()
     assert [call.id for call in store.past(None)] == ["new.1"]
-    assert b"a secret of then" not in b"".join(path.read_bytes() for path in directory.iterdir())
+    assert b"a secret of then" not in on_disk(directory)
 
 
 def test_one_call_can_be_deleted_but_not_while_it_goes_on(journal: Journal, store: Store, until: Until) -> None:
@@ -454,6 +482,31 @@ def test_one_call_cannot_fill_the_records(
     assert (call.reason, call.dropped) == ("caller_left", journal.dropped)
     assert store.use(call)[0].cost == 0.25
     assert store.find("18.1").agent == "frontdesk"
+
+
+def test_what_was_written_is_not_written_again_when_the_disk_is_full_afterwards(
+    directory: Path, store: Store, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = threading.Event()
+
+    class Connection(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            if full.is_set() and "wal_checkpoint" in sql:
+                raise sqlite3.OperationalError("database or disk is full")
+            return super().execute(sql, *values)
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Connection))
+    monkeypatch.setattr(journal_module, "RETRY_S", 0.05)
+    troubles: list[str] = []
+    journal = Journal.open(directory, RecordsSettings(transcripts=False), troubles.append)
+    full.set()
+    record = journal.begin("17.1", NOW)
+    record.tell(rec.ModelUsed("m", 0.25, input_text=3), NOW)
+    record.tell(ENDED, NOW + 1)
+    until(lambda: written(store) > 0 and bool(troubles))
+    full.clear()
+    assert journal.close(20)
+    assert (store.find("17.1").cost, count(store)) == (0.25, 2)
 
 
 FULL_DISK = """
