@@ -187,9 +187,14 @@ def _without_words(event: events.CallEvent) -> events.CallEvent:
     return event.with_texts(_length, only_words=True)
 
 
+def is_length(text: str) -> bool:
+    """Whether a text of an event is only the length of what was said."""
+    return _LENGTH.fullmatch(text) is not None
+
+
 def _length(text: str) -> str:
     # Some texts were kept as a length from the beginning. An empty text stays empty.
-    return text if not text or _LENGTH.fullmatch(text) else f"({len(text)} characters)"
+    return text if not text or is_length(text) else f"({len(text)} characters)"
 
 
 def _cut(text: str) -> str:

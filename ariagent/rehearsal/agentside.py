@@ -12,6 +12,7 @@ from typing import Any
 from ariagent.errors import ConfigurationError
 from ariagent.records import events as rec
 from ariagent.records import schema
+from ariagent.records.rows import is_length
 from ariagent.rehearsal.judge import AgentSide, Remark, ToolCall
 
 WRITTEN_LIMIT_S = 5.0
@@ -53,11 +54,16 @@ def _read(path: Path, call_id: str, placed_at: float) -> tuple[AgentSide | None,
                 remarks.append(Remark(at - placed_at, said))
             case rec.ToolCalled() as called:
                 tools.append(ToolCall(at - placed_at, called.tool, _arguments(called.arguments)))
+    if any(is_length(remark.text) for remark in remarks):
+        remarks = []  # without the words of one remark it is not known what was never said
     ended, result, reason = ends[-1]
     return AgentSide(tuple(remarks), tuple(tools), result or None, reason or None), ended is not None
 
 
-def _arguments(text: str) -> dict[str, Any]:
+def _arguments(text: str) -> dict[str, Any] | None:
+    """None: the records have only the length of the arguments."""
+    if is_length(text):
+        return None
     try:
         value = json.loads(text)
     except ValueError:

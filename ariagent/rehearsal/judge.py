@@ -33,7 +33,8 @@ class ToolCall:
 
     at_s: float
     name: str
-    arguments: dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Any] | None = field(default_factory=dict)
+    """None: they are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class AgentSide:
     """The agent's side of a call, from its records."""
 
     remarks: tuple[Remark, ...] = ()
+    """Empty, too, where the words are not known."""
     tools: tuple[ToolCall, ...] = ()
     result: str | None = None
     """``ARIAGENT_RESULT``: ``done``, or why the call was sent to the human queue; None while it is not known."""
@@ -65,7 +67,7 @@ def _words(expected: Expectations, report: CallReport, agent: AgentSide | None) 
     remarks, exact = _remarks(report, agent)
     unheard = not exact and any(turn.text is None for turn in report.turns if turn.who == "agent")
     if unheard and (expected.said or expected.never_said):
-        remedy = f"keep records (records.transcripts), or install a recogniser: {extras.install('rehearsal')}"
+        remedy = f"{_NO_WORDS}, or install a recogniser: {extras.install('rehearsal')}"
         yield Failure("expect.said", f"the agent's words are not known: {remedy}")
         return
     for index, words in enumerate(expected.said):
@@ -102,7 +104,11 @@ def _tools(expected: Expectations, agent: AgentSide | None) -> Iterator[Failure]
             yield Failure("expect.tools", _NO_RECORDS)
         return
     called = ", ".join(f"{tool.name}({_listed(tool.arguments)})" for tool in agent.tools) or "none"
+    unknown = {tool.name for tool in agent.tools if tool.arguments is None}
     for index, wanted in enumerate(expected.tools):
+        if wanted.arguments and wanted.name in unknown:
+            yield Failure(f"expect.tools[{index}]", f"the arguments of {wanted.name} are not known: {_NO_WORDS}")
+            continue
         times = sum(_same_call(wanted, tool) for tool in agent.tools)
         if times == 0 or times != (wanted.times or times):
             how_often = f"was called {times} times, not {wanted.times}" if times else "was not called"
@@ -166,12 +172,14 @@ def _talked_over(expected: Expectations, report: CallReport) -> Iterator[Failure
         yield Failure("expect.never_talked_over", over)
 
 
+_NO_WORDS = "keep records (records.transcripts)"
 _NO_RECORDS = "only the agent's records show this, and they hold nothing of this call: set records and state_directory"
 
 
 def _same_call(wanted: ToolUse, tool: ToolCall) -> bool:
+    given = tool.arguments or {}
     return wanted.name == tool.name and all(
-        key in tool.arguments and _same_value(value, tool.arguments[key]) for key, value in wanted.arguments.items()
+        key in given and _same_value(value, given[key]) for key, value in wanted.arguments.items()
     )
 
 
@@ -185,5 +193,5 @@ def _same_value(wanted: object, value: object) -> bool:
     return wanted == value
 
 
-def _listed(arguments: dict[str, Any]) -> str:
-    return ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+def _listed(arguments: dict[str, Any] | None) -> str:
+    return "..." if arguments is None else ", ".join(f"{key}={value!r}" for key, value in arguments.items())

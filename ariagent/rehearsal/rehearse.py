@@ -84,7 +84,9 @@ class Outcome:
         entries += [Entry(remark.at_s, "agent", remark.text) for remark in remarks]
         entries += [Entry(keys.at_s, "caller", f"(presses {keys.digits})") for keys in self.report.digits]
         if self.agent is not None:
-            entries += [Entry(tool.at_s, "agent", f"(calls {tool.name} {tool.arguments})") for tool in self.agent.tools]
+            for tool in self.agent.tools:
+                arguments = "" if tool.arguments is None else f" {tool.arguments}"
+                entries.append(Entry(tool.at_s, "agent", f"(calls {tool.name}{arguments})"))
             if self.agent.result:
                 ended = f"(the agent's side ended: {self.agent.result}, {self.agent.reason})"
                 entries.append(Entry(self.report.duration_s, "", ended))

@@ -138,6 +138,17 @@ def test_without_records_and_recogniser_no_words_are_judged() -> None:
     assert "the agent's words are not known" in found
 
 
+def test_records_without_words_are_no_reason_to_pass() -> None:
+    agent = AgentSide(tools=(ToolCall(5.0, "book", None),), result="done", reason="end_call")
+    assert failures({"said": ["hello"], "tools": ["book"], "never_called": ["pay"]}, agent) == []
+    (said,) = failures({"never_said": ["until friday"]}, agent)
+    assert said == 'expect.never_said[0]: the agent said "until friday": "until friday then"'
+    (tools,) = failures({"tools": [{"name": "book", "arguments": {"day": "friday"}}]}, agent)
+    assert tools == "expect.tools[0]: the arguments of book are not known: keep records (records.transcripts)"
+    (pay,) = failures({"tools": [{"name": "pay", "arguments": {"card": "1"}}]}, agent)
+    assert pay == "expect.tools[0]: pay(card='1') was not called; called: book(...)"
+
+
 def test_nothing_is_expected_of_a_call_that_was_not_answered() -> None:
     assert failures({"said": ["goodbye"], "ended_by": "caller"}, None, outcome="not_answered") == []
 

@@ -95,6 +95,27 @@ async def test_the_agents_side_is_read_from_the_services_records(tmp_path: Path)
     assert records_of(Settings(state_directory=tmp_path, records=RecordsSettings(enabled=False))) is None
 
 
+async def test_without_transcripts_neither_words_nor_arguments_are_known(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path, RecordsSettings(transcripts=False))
+    placed_at = time.time()
+    record = journal.begin("caller-1", placed_at)
+    record.tell(rec.CallStarted("c", "default", "-", "-"), placed_at)
+    record.tell(rec.AgentTurn("i1", "I am a language model."), placed_at + 1)
+    record.tell(rec.ToolCalled("book", "c", arguments='{"day": "Friday"}'), placed_at + 2)
+    record.tell(rec.CallEnded(result="done", reason="end_call"), placed_at + 3)
+    assert journal.close()
+    found = await read_agent_side(tmp_path / "calls.db", "caller-1", placed_at)
+    assert found is not None
+    assert found.remarks == ()
+    assert [(tool.name, tool.arguments) for tool in found.tools] == [("book", None)]
+    assert (found.result, found.reason) == ("done", "end_call")
+    report = CallReport("7001", "caller-1", "slin/8000", duration_s=8.0)
+    report.turns = [Turn("agent", 0.4, 2.0, "i am a language model", words_from="recogniser")]
+    script = Script((HangUp(),), source="suite/rude.yaml", title="rude")
+    shown = [line[29:] for line in Outcome(script, report, found).conversation()]
+    assert shown[:2] == ["i am a language model", "(calls book)"]
+
+
 def outcomes() -> list[Outcome]:
     report = CallReport("7001", "caller-1", "slin/8000", duration_s=8.0)
     report.turns = [Turn("agent", 0.4, 2.0, None, 300.0, "answer"), Turn("caller", 3.0, 4.0, "Hi \x07<there>.")]
