@@ -69,7 +69,7 @@ def _language_of(agent: AgentSettings, text: str, language: str) -> str:
 
 
 class PhraseStore:
-    """The phrases of one service. ``fmt``: the AudioSocket's format. ``used``: is told a model and the tokens it used."""
+    """The phrases of one service. ``fmt``: the AudioSocket's format. ``used`` is told a model, and its use."""
 
     def __init__(
         self,

@@ -269,7 +269,7 @@ class Journal:
                 with contextlib.suppress(sqlite3.Error):
                     base.execute("ROLLBACK")
                 raise
-            # What is written is not written again, whatever fails from here on.
+            # Committed rows are not written again, whatever fails from here on.
             written, self._batch = self._batch, []
             self._bytes_out += sum(row.size for _, row in written)
             if any(row.erases_words for _, row in written):
@@ -296,6 +296,8 @@ class Journal:
             log.debug("records.refused", extra={"fields": {"cause": str(error)}})
 
     def _upkeep(self) -> None:
+        if (damage := schema.damage_read(self.path, self._inode)) is not None:
+            raise damage.with_traceback(None)
         now, wall = time.monotonic(), time.time()
         if now >= self._seen_due:
             self._seen_due = now + SEEN_EVERY_S
@@ -397,7 +399,7 @@ def _is_damage(error: Exception) -> bool:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_ERROR:
         return "no such table" in str(error) or "no such column" in str(error)
-    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return code in schema.DAMAGE
 
 
 def _purge_damaged(path: Path, before: float) -> None:

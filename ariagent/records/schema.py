@@ -24,6 +24,7 @@ from ariagent.errors import ResourceError
 
 FILE = "calls.db"
 VERSION = 2
+DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 _TABLES = """
 CREATE TABLE processes (
@@ -86,6 +87,10 @@ CREATE TABLE use (
 """
 
 
+_damaged: dict[tuple[Path, int], sqlite3.Error] = {}
+"""Databases, by path and inode, in which a reader of this process met damage."""
+
+
 class NewerSchemaError(ResourceError):
     """The file was written by a newer ariagent."""
 
@@ -120,6 +125,17 @@ def connect(path: Path, *, writes: bool, timeout_s: float) -> sqlite3.Connection
         base.close()
         raise
     return base
+
+
+def reading_failed(path: Path, inode: int, error: sqlite3.Error) -> None:
+    """A reader met this error. If it is damage, the journal of this process learns of it: it may never read there."""
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE:
+        _damaged[path, inode] = error
+
+
+def damage_read(path: Path, inode: int) -> sqlite3.Error | None:
+    """The damage that a reader met, once; None: there was none."""
+    return _damaged.pop((path, inode), None)
 
 
 def _check_version(base: sqlite3.Connection, path: Path, *, writes: bool) -> None:

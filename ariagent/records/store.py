@@ -198,8 +198,10 @@ class Store:
     def _open(self) -> Iterator[sqlite3.Connection]:
         if not os.access(self.path.parent, os.X_OK) and self.path.parent.exists():
             raise self._unreadable("permission denied")
-        if not self.path.exists():
-            raise self._nothing()
+        try:
+            inode = self.path.stat().st_ino
+        except (FileNotFoundError, NotADirectoryError):
+            raise self._nothing() from None
         try:
             with closing(schema.connect(self.path, writes=False, timeout_s=LOCKED_S)) as base:
                 if base.execute("PRAGMA user_version").fetchone() == (0,):
@@ -209,6 +211,7 @@ class Store:
         except schema.NewerSchemaError as error:
             raise RecordsError(str(error), remedy=error.remedy) from None
         except sqlite3.Error as error:
+            schema.reading_failed(self.path, inode, error)
             raise self._unreadable(str(error)) from None
 
     def _nothing(self) -> RecordsError:

@@ -113,7 +113,7 @@ class TestBeginning:
 
 
 def test_half_of_a_surrogate_pair_reaches_nobody(peer: Any) -> None:
-    """What is told of a call is written down, and sent to supervisors, as UTF-8."""
+    """The words of a call are written down, and sent to supervisors, as UTF-8."""
     caller = {"item_id": "item_u", "transcript": "A table \ud83d"}
     happened = peer.says("conversation.item.input_audio_transcription.completed", **caller)
     peer.starts_response()

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -26,7 +27,7 @@ from ariagent.records import journal as journal_module
 from ariagent.records import schema
 from ariagent.records.journal import Journal
 from ariagent.records.model import of_kind
-from ariagent.records.store import RecordsError, Store, Today, calls_today
+from ariagent.records.store import RecordsError, Store, Today, calls_today, spent_today
 from ariagent.redaction import Redaction
 
 Until = Callable[[Callable[[], bool]], None]
@@ -390,6 +391,34 @@ def test_a_database_damaged_while_it_runs_is_begun_anew_with_the_calls_that_go_o
     assert journal.close()
     call = store.find("17.1")
     assert (call.agent, call.words) == ("frontdesk", "still here")
+
+
+def test_damage_that_only_a_reader_meets_is_a_reason_to_begin_anew(directory: Path, store: Store, until: Until) -> None:
+    first = Journal.open(directory, RecordsSettings())
+    before = first.begin("16.1", time.time())
+    before.tell(rec.ModelUsed("m", 0.25, input_text=3), NOW)
+    before.tell(ENDED, NOW)
+    assert first.close()
+    path = directory / "calls.db"
+    with closing(sqlite3.connect(path)) as base:
+        (page,) = base.execute("SELECT rootpage FROM sqlite_master WHERE name = 'use'").fetchone()
+        (size,) = base.execute("PRAGMA page_size").fetchone()
+    content = path.read_bytes()
+    path.write_bytes(content[: (page - 1) * size] + b"\xff" * size + content[page * size :])
+    troubles: list[str] = []
+    journal = Journal.open(directory, RecordsSettings(), troubles.append)
+    record = journal.begin("17.1", NOW)
+    record.tell(STARTED, NOW)
+    until(lambda: not journal._queue)
+    assert troubles == []
+    with pytest.raises(RecordsError, match="malformed"):
+        spent_today(directory, time.time())
+    until(lambda: bool(list(directory.glob("*.damaged-*"))))
+    record.tell(rec.CallerTurn("i", "still here"), NOW)
+    assert journal.close()
+    call = store.find("17.1")
+    assert (call.agent, call.words) == ("frontdesk", "still here")
+    assert any("malformed" in trouble for trouble in troubles)
 
 
 def test_a_deleted_database_is_made_again_with_the_calls_that_go_on(
