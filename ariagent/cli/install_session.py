@@ -24,7 +24,7 @@ from ariagent.errors import AriagentError, AsteriskError, ConfigurationError
 from ariagent.install import reload
 from ariagent.install.choices import DEFAULT_NUMBER, DEFAULT_SEATS, Choices
 from ariagent.install.ours import FOLDER, STATE
-from ariagent.install.plan import UNITS, Plan, Units, lines_left, make_plan
+from ariagent.install.plan import UNITS, Plan, Units, diff_of, lines_left, make_plan
 from ariagent.install.site import NoAsteriskError, Site, find
 from ariagent.install.store import Manifest, Store, alone
 from ariagent.install.survey import phone_contexts, queue_names, uses
@@ -88,29 +88,30 @@ class Session:
         choices = self._choices(site, manifest, given)
         unusable = manifest.unusable if manifest is not None else ()
         plan = make_plan(site, choices, self.settings.absolute(), unusable, self._units(units, manifest))
+        going = self.store.going(plan)
+        changed = [*(change.path for change in plan.changes), *(each.path for each in going)]
+        diff = plan.diff() + "".join(diff_of(each.path, each.before, each.after) for each in going)
         self.document |= {
             "choices": choices.document(),
-            "changes": [str(change.path) for change in plan.changes],
+            "changes": [str(path) for path in changed],
             "obstacles": plan.found.obstacles,
             "notes": plan.found.notes,
-            "diff": plan.diff(),
+            "diff": diff,
             "applied": False,
         }
         for obstacle in plan.found.obstacles:
             self._say(f"cannot install: {obstacle}", error=True)
         if plan.found.obstacles:
             return 1
-        self._say(plan.diff(), end="")
+        self._say(diff, end="")
         for note in plan.found.notes:
             self._say(f"note: {note}")
-        if not plan.changes:
+        if not changed:
             self._say("Everything is in place.")
         elif not apply:
-            self._say(
-                f"{len(plan.changes)} files would be changed. Nothing was written. To write them: {self._again()}"
-            )
+            self._say(f"{len(changed)} files would be changed. Nothing was written. To write them: {self._again()}")
             return 0
-        return self._apply(plan, apply=apply)
+        return self._apply(plan, changed, apply=apply)
 
     def _units(self, wanted: bool | None, manifest: Manifest | None) -> Units | None:
         base = self._base
@@ -172,31 +173,29 @@ class Session:
         program = sys.argv[0] if Path(sys.argv[0]).name == "ariagent" else "ariagent"
         return shlex.join([program, *words, "--apply"])
 
-    def _apply(self, plan: Plan, *, apply: bool) -> int:
+    def _apply(self, plan: Plan, changed: list[Path], *, apply: bool) -> int:
+        """Write the plan with ``apply``, and verify it. ``changed``: the files that it changes, none without
+        ``apply``."""
         site, console = plan.site, plan.site.console
         since = installed.log_sizes(console, site.folders.log) if console is not None else {}
-        changed = {change.path.name for change in plan.changes}
-        facts = {
-            "ari_url": plan.found.ari_url,
-            "ami_host": plan.found.ami_address[0],
-            "ami_port": plan.found.ami_address[1],
-        }
-        manifest = self.store.write(plan, plan.choices, facts)
-        self.document["applied"] = bool(plan.changes)
-        if plan.changes:
-            self._say(f"wrote {len(plan.changes)} files; backups are in {self.store.folder}")
-        if {change.path.name for change in plan.changes} & set(UNITS):
+        names = {path.name for path in changed}
+        if apply:
+            self._write(plan)
+        self.document["applied"] = bool(changed)
+        if changed:
+            self._say(f"changed {len(changed)} files; backups are in {self.store.folder}")
+        if names & set(UNITS):
             self._reload_units()
         if console is None:
             self._say("Asterisk was not reloaded. Start or reload it, then run `ariagent check`")
             return 0
-        if plan.changes:
-            self._reload(plan, manifest, changed)
-        results = list(self._verify(plan, since if plan.changes else None))
-        if apply and not plan.changes and any(each.status is Status.FAILED for each in results):
+        if changed:
+            self._reload(plan, names)
+        results = list(self._verify(plan, since if changed else None))
+        if apply and not changed and any(each.status is Status.FAILED for each in results):
             self._say("Asterisk has not loaded all of it. Reloading Asterisk's files.")
             (plan.site.etc / FOLDER / "queues.conf").touch()  # Asterisk does not reload an unchanged file
-            self._reload(plan, manifest, set(reload.RELOADS))
+            self._reload(plan, set(reload.RELOADS))
             results = list(self._verify(plan, since))
         self._say("".join(f"{each.line}\n" for each in results), end="")
         self.document["checks"] = [{"status": each.status, "name": each.name, "found": each.found} for each in results]
@@ -206,11 +205,20 @@ class Session:
                 "Asterisk has not loaded all of it; see above. `ariagent uninstall` undoes all changes.", error=True
             )
             return 1
-        if plan.changes:
+        if changed:
             self._next_steps(plan)
         return 0
 
-    def _reload(self, plan: Plan, manifest: Manifest, changed: set[str]) -> None:
+    def _write(self, plan: Plan) -> Manifest:
+        found = plan.found
+        facts = {"ari_url": found.ari_url, "ami_host": found.ami_address[0], "ami_port": found.ami_address[1]}
+        manifest, notes = self.store.write(plan, plan.choices, facts)
+        self.document["notes"] = [*self.document["notes"], *notes]
+        for note in notes:
+            self._say(f"note: {note}")
+        return manifest
+
+    def _reload(self, plan: Plan, changed: set[str]) -> None:
         console = plan.site.console
         assert console is not None
         progress = lambda command: self._say(f"Asterisk console: {command}")  # noqa: E731
@@ -224,7 +232,7 @@ class Session:
             # If modules.conf named them, Asterisk might not start any more.
             self._say(f"warning: {', '.join(refused)} did not load, so modules.conf does not load them", error=True)
             plan.found.modules = tuple(name for name in plan.found.modules if name not in refused)
-            manifest = self.store.write(plan.again(), plan.choices, manifest.facts)
+            manifest = self._write(plan.again())
             manifest.unusable = sorted({*manifest.unusable, *refused})
             self.store.save(manifest)
         reload.close_seats(console, plan.choices.app)

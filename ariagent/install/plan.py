@@ -76,7 +76,7 @@ class Plan:
 
     def diff(self) -> str:
         """A unified diff of all changes, with passwords masked."""
-        return "".join(_diff(change) for change in self.changes)
+        return "".join(diff_of(change.path, change.before, change.after) for change in self.changes)
 
 
 def make_plan(
@@ -161,10 +161,11 @@ def service_owner(folder: Path) -> tuple[int, int]:
         return (folder.stat().st_uid, folder.stat().st_gid) if folder.exists() else (0, 0)
 
 
-def _diff(change: Change) -> str:
-    old, new = ([] if content is None else _masked(change.path, content) for content in (change.before, change.after))
-    name = str(change.path)
-    lines = difflib.unified_diff(old, new, "/dev/null" if change.before is None else name, name)
+def diff_of(path: Path, before: bytes | None, after: bytes | None) -> str:
+    """A unified diff of one file, with passwords masked. None: the file does not exist."""
+    old, new = ([] if content is None else _masked(path, content) for content in (before, after))
+    was, becomes = ("/dev/null" if content is None else str(path) for content in (before, after))
+    lines = difflib.unified_diff(old, new, was, becomes)
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
 

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,23 @@ class Manifest:
     version: str = __version__
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The fate of a file that is no part of an installation any more."""
+
+    path: Path
+    before: bytes | None
+    """None: the file does not exist."""
+    after: bytes | None
+    """None: the file will not exist at its place."""
+    note: str = ""
+    """Note for the administrator."""
+    kept: Path | None = None
+    """The folder to which the file is moved."""
+    copy: Path | None = None
+    """The backup whose times the file gets."""
+
+
 class Store:
     """The state folder of one machine."""
 
@@ -87,8 +105,9 @@ class Store:
                 "the same options as the last time, which writes a new list, and then repeat this command",
             ) from None
 
-    def write(self, plan: Plan, choices: Choices, facts: dict[str, Any]) -> Manifest:
-        """Write every file of the plan. Raises InstallError where one cannot be written; then everything is again as it
+    def write(self, plan: Plan, choices: Choices, facts: dict[str, Any]) -> tuple[Manifest, list[str]]:
+        """Write every file of the plan, and take back the files that it does not have any more; returns the list, and
+        notes for the administrator. Raises InstallError where one cannot be written; then everything is again as it
         was."""
         earlier = contents(self.folder / LIST)
         manifest = self.read() or Manifest(str(plan.site.conf), {})
@@ -102,7 +121,6 @@ class Store:
                 manifest.files[path] = self._entry(change, manifest.files.get(path))
                 missing = [*_missing_folders(change.path.parent), ours]
                 manifest.folders += [name for name in missing if name not in manifest.folders]
-            gone = [path for path in manifest.files if path not in {str(change.path) for change in plan.files}]
             self.save(manifest)
             self._replace(plan.changes, written)
         except BaseException:
@@ -111,12 +129,13 @@ class Store:
         for change in plan.files:
             if not manifest.files[str(change.path)].existed:
                 _give(change.path, change.owner)
+        gone, notes = _gone(manifest, plan), []
         copies = [manifest.files[path].copy for path in gone]
         for path in gone:
-            self._take_back(manifest.files.pop(path))
+            notes += self._take_back(manifest.files.pop(path))
         self.save(manifest)
         self._drop(copies)
-        return manifest
+        return manifest, notes
 
     def _replace(self, changes: Sequence[Change], written: list[Change]) -> None:
         """All of them are on the disk before the first one takes its place."""
@@ -215,34 +234,55 @@ class Store:
             _restore_times(path, target)
         return name
 
-    def _take_back(self, entry: Entry) -> list[str]:
+    def going(self, plan: Plan) -> list[Ending]:
+        """The changes of listed files that the plan does not have any more. ``write`` makes them; this only reads."""
+        manifest = self.read()
+        endings = [] if manifest is None else [self._ending(manifest.files[path]) for path in _gone(manifest, plan)]
+        return [ending for ending in endings if ending.before != ending.after]
+
+    def _ending(self, entry: Entry) -> Ending:
+        """The fate of a file without ariagent."""
         path = Path(entry.path)
         now = contents(path)
+        end = partial(Ending, path, now)
         if now is None:
-            return [f"{path} did not exist any more"] if entry.existed else []
+            return end(None, f"{path} did not exist any more" if entry.existed else "")
         untouched = _digest(now) == entry.after
+        rest = taken_out(now)
+        changed = "was changed after the installation"
         if not entry.existed:
-            rest = taken_out(now)
             if rest.strip() and (has_ours(now) or is_of_site(path)):
-                replace(path, rest, None)
-                return [f"{path} stays: it was changed after the installation; only ariagent's lines were removed"]
+                return end(rest, f"{path} stays: it {changed}; only ariagent's lines were removed")
             if untouched or not rest.strip():
-                path.unlink()
-                return []
+                return end(None)
             kept = self.folder / "kept"
-            kept.mkdir(exist_ok=True)
-            shutil.move(path, kept / path.name)
-            return [f"{path} was changed after the installation; it was moved to {kept}"]
+            return end(None, f"{path} {changed}; it was moved to {kept}", kept=kept)
         copy = self.folder / entry.copy
         before = contents(copy) if entry.copy else None
         if now == before or (before is None and not has_ours(now)):
-            return []  # taken back already
+            return end(now)  # taken back already
         if untouched and before is not None:
-            replace(path, before, None)
-            _restore_times(copy, path)
-            return []
-        replace(path, taken_out(now), None)
-        return [f"{path} was changed after the installation; only ariagent's lines were removed"]
+            return end(before, copy=copy)
+        return end(rest, f"{path} {changed}; only ariagent's lines were removed")
+
+    def _take_back(self, entry: Entry) -> list[str]:
+        end = self._ending(entry)
+        if end.kept is not None:
+            end.kept.mkdir(exist_ok=True)
+            shutil.move(end.path, end.kept / end.path.name)
+        elif end.after is None:
+            end.path.unlink(missing_ok=True)
+        elif end.after != end.before:
+            replace(end.path, end.after, None)
+            if end.copy is not None:
+                _restore_times(end.copy, end.path)
+        return [end.note] if end.note else []
+
+
+def _gone(manifest: Manifest, plan: Plan) -> list[str]:
+    """The listed files that are no part of the plan."""
+    planned = {str(change.path) for change in plan.files}
+    return [path for path in manifest.files if path not in planned]
 
 
 @contextmanager

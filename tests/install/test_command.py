@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from ariagent import configfile
 from ariagent.cli import application, options
+from ariagent.cli.install_session import Session
 from ariagent.install.asteriskconf import parse
 from ariagent.install.site import Site
 from ariagent.turns import modelfile
@@ -312,6 +313,46 @@ def test_units_run_the_command_that_wrote_them(make_site: MakeSite) -> None:
         assert (folder / name).stat().st_mode & 0o777 == 0o644
     assert "Everything is in place." in run(site, "install").output
     run(site, "uninstall")
+    assert tree(site.root) == before
+
+
+def test_files_that_are_not_needed_any_more_are_shown_and_only_then_removed(make_site: MakeSite) -> None:
+    site = make_site(STOCK, {"modules.conf": "[modules]\nautoload = no\n"})
+    modules, ours = site.etc / "modules.conf", site.etc / "ariagent" / "modules.conf"
+    assert install(site, "--apply").exit_code == 0
+    modules.write_text(modules.read_text().replace("autoload = no", "autoload = yes"))
+    before = tree(site.root)
+    shown = run(site, "install")
+    assert shown.exit_code == 0
+    assert f"--- {ours}\n+++ /dev/null\n" in shown.output
+    assert f"--- {modules}\n+++ {modules}\n" in shown.output
+    assert "2 files would be changed. Nothing was written." in shown.output
+    assert json.loads(run(site, "install", "--json").output)["changes"] == [str(ours), str(modules)]
+    assert tree(site.root) == before
+    done = run(site, "install", "--apply")
+    assert f"note: {modules} was changed after the installation; only ariagent's lines were removed" in done.output
+    assert (ours.exists(), modules.read_text()) == (False, "[modules]\nautoload = yes\n")
+    assert "Everything is in place." in run(site, "install").output
+
+
+def test_units_are_removed_on_request_and_not_by_looking(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    reloads: list[None] = []
+    monkeypatch.setattr(Session, "_reload_units", lambda _: reloads.append(None))
+    site = make_site(STOCK)
+    install(site, "--units", "--apply")
+    before = tree(site.root)
+    assert "2 files would be changed. Nothing was written." in run(site, "install", "--no-units").output
+    assert (tree(site.root), len(reloads)) == (before, 1)
+    assert run(site, "install", "--no-units", "--apply").exit_code == 0
+    assert len(reloads) == 2
+    assert not (site.root / "etc" / "systemd").joinpath("system", "ariagent.service").exists()
+
+
+def test_looking_does_not_remember_choices(make_site: MakeSite) -> None:
+    site = make_site(STOCK)
+    install(site, "--apply")
+    before = tree(site.root)
+    assert "Everything is in place." in run(site, "install", "--ami-port", "5050").output
     assert tree(site.root) == before
 
 
