@@ -17,7 +17,7 @@ from ariagent.cli import options
 from ariagent.cli.options import JsonOption, fail
 from ariagent.errors import AriagentError, ConfigurationError
 from ariagent.install.choices import Choices
-from ariagent.install.firstsettings import OPENINGS, TEMPLATES, Answers, Place, first_settings
+from ariagent.install.firstsettings import OPENINGS, RECEPTIONIST, TEMPLATES, Answers, Place, first_settings, to_edit
 from ariagent.install.ours import STATE
 from ariagent.install.plan import AMI_PASSWORD, ARI_PASSWORD, service_owner
 from ariagent.install.site import contents
@@ -32,13 +32,14 @@ KEY_VARIABLE = "OPENAI_API_KEY"
 
 def init(
     business: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Name of the business and what it does, for the agent.")
+        str | None, typer.Option(metavar="TEXT", help="Name of the business and what it does, for the receptionist.")
     ] = None,
     template: Annotated[
         str | None, typer.Option(metavar="NAME", help=f"The agent to start from: {', '.join(TEMPLATES)}.")
     ] = None,
     language: Annotated[
-        str | None, typer.Option(metavar="CODE", help=f"The language it greets in: {', '.join(OPENINGS)}.")
+        str | None,
+        typer.Option(metavar="CODE", help=f"The language the receptionist greets in: {', '.join(OPENINGS)}."),
     ] = None,
     human_queue: Annotated[
         str | None,
@@ -119,6 +120,11 @@ def init(
         fail(error)
     said = partial(typer.echo, err=as_json)
     said(f"wrote {path}")
+    if keys := to_edit(answers.template):
+        said(
+            f"The agent {answers.template} speaks for an invented business. Before callers reach it, edit in that file:"
+        )
+        said(f"  {', '.join(keys)}")
     if not answers.key and not answers.model_url:
         said(f"still missing: the key of your OpenAI account. Put it into {path.parent / KEY_FILE}, mode 0640, and")
         said(f"  add to realtime in {path.name}: api_key: file:{path.parent / KEY_FILE}")
@@ -166,20 +172,27 @@ def _prove(path: Path, installed: Choices, said: Callable[[str], None], *, as_js
 
 def _answers(chosen: dict[str, Any], installed: Choices) -> Answers:
     chosen.setdefault("human_queue", installed.human_queue)
-    if options.can_ask():
-        for name, question, default in (
-            ("business", "Name of the business, and what it does", "our company"),
-            ("template", f"Agent to start from ({', '.join(TEMPLATES)})", TEMPLATES[0]),
-            ("language", f"Language ({', '.join(OPENINGS)})", "en"),
-        ):
-            if name not in chosen:
-                chosen[name] = typer.prompt(question, default=default)
-    chosen.setdefault("business", "our company")
-    if chosen.get("template", TEMPLATES[0]) not in TEMPLATES:
-        raise ConfigurationError(f"no template {chosen['template']}", remedy=f"Known: {', '.join(TEMPLATES)}")
+    _ask_for(chosen, "template", f"Agent to start from ({', '.join(TEMPLATES)})", RECEPTIONIST)
+    template = chosen.setdefault("template", RECEPTIONIST)
+    if template not in TEMPLATES:
+        raise ConfigurationError(f"no template {template}", remedy=f"Known: {', '.join(TEMPLATES)}")
+    if template == RECEPTIONIST:
+        _ask_for(chosen, "business", "Name of the business, and what it does", "our company")
+        _ask_for(chosen, "language", f"Language ({', '.join(OPENINGS)})", "en")
+    elif unused := [f"--{name}" for name in ("business", "language") if name in chosen]:
+        raise ConfigurationError(
+            f"the template {template} does not use {' and '.join(unused)}: its agent speaks for an invented business",
+            remedy="Leave this out and edit the file that the command writes, or choose the template " + RECEPTIONIST,
+        )
     if chosen.get("language", "en") not in OPENINGS:
         raise ConfigurationError(f"no opening in {chosen['language']}", remedy=f"Known: {', '.join(OPENINGS)}")
     return Answers(**chosen)
+
+
+def _ask_for(chosen: dict[str, Any], name: str, question: str, default: str) -> None:
+    """Ask for a value that is not given. Without a terminal nothing is asked."""
+    if name not in chosen and options.can_ask():
+        chosen[name] = typer.prompt(question, default=default)
 
 
 def _key(folder: Path, file: Path | None, variable: str | None, *, asks: bool) -> str:

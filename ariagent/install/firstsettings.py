@@ -7,8 +7,11 @@ from importlib.resources import files
 
 from ariagent.config import AudioSocketSettings, CapsSettings
 
-TEMPLATES = ("receptionist", "front_desk", "after_hours", "appointment", "order_status")
-"""Agents to start from; all but the first are in ``ariagent/templates``, with rehearsals."""
+RECEPTIONIST = "receptionist"
+"""The agent that is made from the name of the business and the language."""
+TEMPLATES = (RECEPTIONIST, "front_desk", "after_hours", "appointment", "order_status")
+"""Agents to start from; all but the first are in ``ariagent/templates``, with rehearsals. They speak for an invented
+business."""
 
 AUDIOSOCKET_PORT = AudioSocketSettings().port
 
@@ -17,10 +20,11 @@ AUDIOSOCKET_PORT = AudioSocketSettings().port
 class Answers:
     """The administrator's answers. ``""`` means none, or not known."""
 
-    business: str
-    """Name of the business, and what it does."""
-    template: str = "receptionist"
+    business: str = ""
+    """Name of the business, and what it does. Only for the receptionist."""
+    template: str = RECEPTIONIST
     language: str = "en"
+    """The language of the opening. Only for the receptionist."""
     human_queue: str = ""
     """The queue for callers who ask for a human agent."""
     model_url: str = ""
@@ -151,10 +155,18 @@ destinations:
 
 
 def _agent(answers: Answers) -> str:
-    text = _receptionist(answers) if answers.template == "receptionist" else _template(answers.template)
+    text = _receptionist(answers) if answers.template == RECEPTIONIST else _template(answers.template)
     if answers.human_queue and "\n    handoff:" not in text:
         text = text.replace("\n    language:", "\n    handoff: [human]\n    language:", 1)
     return text
+
+
+def to_edit(template: str) -> list[str]:
+    """The keys of the settings whose values are about the template's invented business."""
+    if template == RECEPTIONIST:
+        return []
+    agent = [f"agents.default.{key}" for key in ("instructions", "language", "languages", "opening")]
+    return agent + [key for key in ("tools", "outbound") if f"\n{key}:" in _template(template)]
 
 
 def _template(name: str) -> str:

@@ -65,7 +65,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What becomes of a file that is no part of an installation any more."""
+    """The fate of a file that is no part of an installation any more."""
 
     path: Path
     before: bytes | None
@@ -241,7 +241,7 @@ class Store:
         return [ending for ending in endings if ending.before != ending.after]
 
     def _ending(self, entry: Entry) -> Ending:
-        """What becomes of a file without ariagent."""
+        """The fate of a file without ariagent."""
         path = Path(entry.path)
         now = contents(path)
         end = partial(Ending, path, now)

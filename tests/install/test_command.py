@@ -252,13 +252,34 @@ class TestInit:
         site = make_site(STOCK)
         install(site, "--apply")
         monkeypatch.setattr(options, "can_ask", lambda: True)
-        result = run(site, "init", input="sk-typed\nKontor Nord\n\nde\n")
+        result = run(site, "init", input="sk-typed\n\nKontor Nord\nde\n")
         assert result.exit_code == 0
         settings = configfile.load(site.root / "etc" / "ariagent" / "ariagent.yaml", {})
         assert settings.agents["default"].opening_in(
             "de",
         ) == ("Kontor Nord, Sie sprechen mit unserem automatischen Assistenten. Wie kann ich Ihnen helfen?")
         assert settings.realtime.api_key.get_secret_value() == "sk-typed"
+
+    @pytest.mark.parametrize("words", [["--business", "Harbour Cycles"], ["--language", "de"]])
+    def test_a_template_refuses_words_that_it_cannot_use(self, make_site: MakeSite, words: list[str]) -> None:
+        site = make_site(STOCK)
+        install(site, "--apply")
+        refused = run(site, "init", "--template", "front_desk", *words)
+        assert refused.exit_code == 2
+        assert f"the template front_desk does not use {words[0]}" in refused.output
+        assert not (site.root / "etc" / "ariagent" / "ariagent.yaml").exists()
+
+    def test_a_terminal_is_asked_only_what_the_template_uses(
+        self, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+        site = make_site(STOCK)
+        install(site, "--apply")
+        monkeypatch.setattr(options, "can_ask", lambda: True)
+        result = run(site, "init", input="\norder_status\n")
+        assert result.exit_code == 0
+        assert "Name of the business" not in result.output
+        assert "agents.default.opening, tools, outbound" in result.output
 
     def test_settings_that_are_there_are_kept(self, make_site: MakeSite) -> None:
         site = make_site(STOCK)

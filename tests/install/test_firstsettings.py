@@ -4,10 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ariagent import config, configfile
 from ariagent.config import AudioSocketSettings
-from ariagent.install.firstsettings import OPENINGS, TEMPLATES, Answers, Place, first_settings
+from ariagent.install.firstsettings import OPENINGS, TEMPLATES, Answers, Place, first_settings, to_edit
 
 PLACE = Place("http://127.0.0.1:8088", "ariagent", "one", "127.0.0.1", 5038, "ariagent", "two", seats=7)
 
@@ -31,6 +32,16 @@ def test_every_template_loads(tmp_path: Path, template: str, queue: str) -> None
     assert [place.queue for place in settings.destinations.values()] == ([queue] if queue else [])
     if template == "receptionist":
         assert agent.keypad.actions == {"0": "person"}
+
+
+@pytest.mark.parametrize("template", TEMPLATES[1:])
+def test_what_is_to_be_edited_is_in_the_file(template: str) -> None:
+    document = yaml.safe_load(first_settings(Answers(template=template), PLACE))
+    for key in to_edit(template):
+        found = document
+        for name in key.split("."):
+            found = found[name]
+    assert ("tools" in to_edit(template)) == ("tools" in document)
 
 
 @pytest.mark.parametrize("language", [*OPENINGS, "xx"])
