@@ -270,8 +270,8 @@ async def test_the_cost_is_told_under_the_name_of_the_agents_model(
 ) -> None:
     used: list[tuple[str, Usage]] = []
     prompts = make_prompts((await make_sandbox()).url, used=lambda *told: used.append(told))
-    await within(warm(prompts, {"desk": AGENT.model_copy(update={"model": "mini"})}))
-    assert [model for model, _ in used] == ["mini"]
+    await within(warm(prompts, {"desk": AGENT.model_copy(update={"model": "gpt-realtime-mini"})}))
+    assert [model for model, _ in used] == ["gpt-realtime-mini"]
 
 
 async def test_a_paraphrasing_model_leaves_nothing_behind_until_it_obeys(
