@@ -91,6 +91,8 @@ class CallMachine:
         """The agent's present words end the call or precede a transfer, whatever the caller says meanwhile."""
         self._lost: Termination | None = None
         """Why a caller who cannot be handed over cannot stay with us either."""
+        self._loss: ev.ModelFailed | ev.AgentFailed | None = None
+        """The loss of the model during a goodbye, which is heard to its end all the same."""
         self._finish_by = now
         """When what is being said is cut, however much of it is still unheard."""
         self.talks_until: float | None = None
@@ -110,6 +112,10 @@ class CallMachine:
             following, action = TRANSITIONS[self.state, type(event)]
         except KeyError:
             raise IllegalEventError(self.state, event) from None
+        if following is State.TALKING and self._loss is not None:
+            # The goodbye is off, and there is no model for the conversation to continue with.
+            event = self._loss
+            following, action = TRANSITIONS[State.TALKING, type(event)]
         commands = list(action(self, event, now))
         if following is not self.state:
             if following is State.TRANSFERRING:
@@ -196,6 +202,11 @@ class CallMachine:
         self._handoff = event.fallback
         self._lost = Termination(Result.ERROR, event.reason, event.cause)
         return ()
+
+    def _keep_loss(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        assert isinstance(event, ev.ModelFailed | ev.AgentFailed)
+        self._loss = event
+        return self._note_loss(event, now)
 
     def _media_failed(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.MediaFailed)
@@ -321,12 +332,12 @@ TRANSITIONS: dict[tuple[State, type[ev.Event]], tuple[State, Action]] = {
     (State.SAYING_GOODBYE, ev.CallerSpoke): (State.TALKING, CallMachine._resume),
     (State.SAYING_GOODBYE, ev.DigitPressed): (State.SAYING_GOODBYE, CallMachine._press),
     (State.SAYING_GOODBYE, ev.EndRequested): (State.SAYING_GOODBYE, CallMachine._say_goodbye),
-    (State.SAYING_GOODBYE, ev.ModelFailed): (State.SAYING_GOODBYE, CallMachine._nothing),
+    (State.SAYING_GOODBYE, ev.ModelFailed): (State.SAYING_GOODBYE, CallMachine._keep_loss),
     (State.SAYING_GOODBYE, ev.MediaFailed): (State.ENDING, CallMachine._hang_up),
     (State.SAYING_GOODBYE, ev.StopRequested): (State.ENDING, CallMachine._hang_up),
     (State.TALKING, ev.ModelFailed): (State.ENDING, CallMachine._model_lost),
     (State.TALKING, ev.AgentFailed): (State.TRANSFERRING, CallMachine._take_fallback),
-    (State.SAYING_GOODBYE, ev.AgentFailed): (State.SAYING_GOODBYE, CallMachine._nothing),
+    (State.SAYING_GOODBYE, ev.AgentFailed): (State.SAYING_GOODBYE, CallMachine._keep_loss),
     (State.BEFORE_TRANSFER, ev.AgentFailed): (State.TRANSFERRING, CallMachine._note_loss),
     (State.TRANSFERRING, ev.AgentFailed): (State.TRANSFERRING, CallMachine._note_loss),
     (State.TALKING, ev.TransferRequested): (State.BEFORE_TRANSFER, CallMachine._part),
@@ -407,6 +418,9 @@ Some events do not change the state:
 * `DigitPressed`: a key. In `talking` and `saying_goodbye` it goes to the keypad; other states ignore it.
 * `LegReplaced`: another channel replaces the caller's channel.
 * `PartyChanged`: a human agent has transferred a caller to the AI during the call. The agent greets the caller.
+* `ModelFailed`, `AgentFailed`: in `saying_goodbye` the caller still hears the goodbye to its end. If the goodbye is
+  cancelled, the call does not return to `talking`: the caller is transferred to the agent's first destination, or sent
+  to the human queue.
 
 Every state has a time limit. "Human queue" means that the caller is sent there, with this result and reason:
 

@@ -400,6 +400,7 @@ class Dialogue:
             case rt.SpeechStopped():
                 self._turn_stopped(event, now)
             case rt.SessionFailed():
+                self._prompts.end(_SESSION)
                 self.effects.append(self._without_model(event))
             case rt.SessionLost():
                 self._batcher.in_turn = False

@@ -168,6 +168,35 @@ class TestLost:
             assert (ended.result, ended.reason) == (Result.ERROR, "model_lost")
             assert len(office.model.sessions) < 10
 
+    @pytest.mark.parametrize(("handoff", "result"), [([], Result.ERROR), (["warm"], Result.TRANSFERRED)])
+    @virtual_time
+    async def test_in_the_middle_of_a_goodbye_a_key_leads_to_people(
+        self, handoff: list[str], result: Result, tmp_path: Path
+    ) -> None:
+        async with Office(tmp_path, agent={"handoff": handoff}) as office:
+            call = await office.answered("c1")
+            office.model.session.calls_tool("end_call", speech_s=20.0)
+            await passes(1.0)
+            office.model.refusal = NO_ROUTE
+            office.model.session.lose()
+            await passes(office.settings.realtime.recover_s + 1.0)
+            assert call.state is State.SAYING_GOODBYE
+            office.ari.tell("ChannelDtmfReceived", "c1", digit="5")
+            ended = await office.over(call, 5.0)
+            assert ended.result is result
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_in_the_middle_of_a_goodbye_it_does_not_change_the_end(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.model.session.calls_tool("end_call", speech_s=20.0)
+            await passes(1.0)
+            office.model.refusal = NO_ROUTE
+            office.model.session.lose()
+            ended = await office.over(call, 25.0)
+            assert (ended.result, ended.reason) == (Result.DONE, "agent_ended")
+
 
 class TestSilent:
     @BOTH_WAYS

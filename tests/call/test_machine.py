@@ -385,6 +385,32 @@ class TestSayingGoodbye:
         assert machine.handle(ev.ModelFailed("closed"), 1.0) == []
         assert machine.state is State.SAYING_GOODBYE
 
+    @pytest.mark.parametrize(
+        "event", [ev.CallerSpoke(), ev.WarmTransferRequested(HANDOFF), ev.PartyChanged(HUMAN_AGENT, CALLER)]
+    )
+    def test_who_calls_it_off_when_the_model_is_lost_goes_to_people(self, event: ev.Event) -> None:
+        machine = machine_in(State.SAYING_GOODBYE)
+        machine.handle(ev.ModelFailed("closed"), 1.0)
+        assert machine.handle(event, 2.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
+        assert machine.termination == Termination(Result.ERROR, "model_lost", "closed")
+        machine = machine_in(State.SAYING_GOODBYE)
+        machine.handle(ev.AgentFailed("closed", HANDOFF), 1.0)
+        assert machine.handle(event, 2.0)[-1] == cmd.Transfer(HANDOFF)
+        assert machine.handle(ev.TransferFailed("no"), 3.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
+        assert machine.termination == Termination(Result.ERROR, "model_lost", "closed")
+
+    def test_nor_does_one_whose_transfer_is_called_off_or_fails_then_stay(self) -> None:
+        for event in (ev.CallerSpoke(), ev.PartyChanged(HUMAN_AGENT, CALLER)):
+            machine = machine_in(State.SAYING_GOODBYE)
+            machine.handle(ev.ModelFailed("closed"), 1.0)
+            machine.handle(ev.TransferRequested(HANDOFF), 2.0)
+            assert machine.handle(event, 3.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
+        machine = machine_in(State.SAYING_GOODBYE)
+        machine.handle(ev.ModelFailed("closed"), 1.0)
+        machine.handle(ev.TransferRequested(HANDOFF), 2.0)
+        machine.handle(ev.SpeechFinished(), 3.0)
+        assert machine.handle(ev.TransferFailed("no"), 4.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
+
     @pytest.mark.parametrize("event", [ev.MediaFailed("lost"), ev.StopRequested()])
     def test_lost_media_or_a_stop_do(self, event: ev.Event) -> None:
         machine = machine_in(State.SAYING_GOODBYE)

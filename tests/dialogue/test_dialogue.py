@@ -682,6 +682,13 @@ class TestLostSessions:
         call.lasts(10.0)
         assert call.of(events.WaitingPromptPlayed) == []
 
+    def test_or_until_it_is_certain_that_there_will_be_none(self) -> None:
+        call = Call()
+        self.lose(call)
+        call.dialogue.handle(rt.SessionFailed(rt.Fault.NETWORK, "cut off"), call.now)
+        call.lasts(10.0)
+        assert call.of(events.WaitingPromptPlayed) == []
+
     def test_a_quiet_one_is_told_what_was_said_and_no_more(self) -> None:
         call = Call()
         call.turn("Where is my order?")
