@@ -54,7 +54,10 @@ class LeaveQueue:
 
 @dataclass(frozen=True, slots=True)
 class PrepareAnnouncement:
-    """Have the summary spoken for who takes the call."""
+    """Have the summary spoken for who takes the call, if the transfer wants one.
+
+    The summary of another transfer and the human agent who is called for it are wanted no longer.
+    """
 
     handoff: Handoff
 

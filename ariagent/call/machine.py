@@ -201,7 +201,7 @@ class CallMachine:
         assert isinstance(event, ev.AgentFailed)
         self._handoff = event.fallback
         self._lost = Termination(Result.ERROR, event.reason, event.cause)
-        return ()
+        yield cmd.PrepareAnnouncement(event.fallback)
 
     def _keep_loss(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.ModelFailed | ev.AgentFailed)

@@ -115,6 +115,27 @@ class TestLost:
 
     @BOTH_WAYS
     @virtual_time
+    async def test_what_was_prepared_for_an_earlier_transfer_is_not_for_that_one(
+        self, leg: str, tmp_path: Path
+    ) -> None:
+        async with Office(tmp_path, agent={"handoff": ["warm"]}) as office:
+            call = await answered(office, leg)
+            office.model.session.calls_tool("transfer_call", destination="warm", reason="r", summary="an earlier wish")
+            await office.until(lambda: office.events("consult.called"))
+            await passes(1.0)
+            office.model.refusal = NO_ROUTE
+            office.model.session.lose()
+            assert (await office.over(call)).result is Result.TRANSFERRED
+            (told,) = office.events("call.transferred")
+            assert (told["kind"], told.get("announcement", "")) == ("blind", "")
+            given = [value for (_, name), value in office.ari.variables.items() if name == "ARIAGENT_ANNOUNCEMENT"]
+            given += [s["Value"] for s in office.ami.sent if s.get("Variable") == "ARIAGENT_ANNOUNCEMENT"]
+            assert given == [""]
+            assert office.events("announcement.not_spoken") == []
+            assert [fields["why"] for fields in office.events("consult.dropped")] == ["CANCELLED"]
+
+    @BOTH_WAYS
+    @virtual_time
     async def test_while_nobody_speaks_the_caller_hears_nothing_of_it(self, leg: str, tmp_path: Path) -> None:
         async with Office(tmp_path) as office:
             call = await answered(office, leg)

@@ -599,7 +599,10 @@ class TestHandoff:
 
     def test_a_caller_whose_agent_is_gone_goes_to_people(self) -> None:
         machine = machine_in(State.TALKING)
-        assert machine.handle(ev.AgentFailed("lost", HANDOFF), 1.0) == [cmd.Transfer(HANDOFF)]
+        assert machine.handle(ev.AgentFailed("lost", HANDOFF), 1.0) == [
+            cmd.PrepareAnnouncement(HANDOFF),
+            cmd.Transfer(HANDOFF),
+        ]
         assert machine.handle(ev.TransferFailed("no"), 2.0) == [cmd.ReturnToDialplan(Result.ERROR), cmd.Release()]
         assert machine.termination == Termination(Result.ERROR, "model_lost", "lost")
 
