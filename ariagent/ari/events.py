@@ -1,16 +1,27 @@
 """Events of Asterisk's event stream, as values. Source: Asterisk's ``rest-api/api-docs/events.json``."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place in the dialplan."""
+    """A place in the dialplan. As text, ``context,extension,priority``."""
 
     context: str
     extension: str
     priority: int
+
+    def __str__(self) -> str:
+        return f"{self.context},{self.extension},{self.priority}"
+
+    @classmethod
+    def read(cls, text: str) -> Self | None:
+        """The place that a text names, or None if it names none."""
+        match text.split(","):
+            case (context, extension, priority) if context and extension and priority.isdecimal():
+                return cls(context, extension, int(priority))
+        return None
 
 
 @dataclass(frozen=True, slots=True)

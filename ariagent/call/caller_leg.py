@@ -29,20 +29,20 @@ class CallerLeg:
         self._arrival = arrival
         self._log = log
         self._not_given_back = not_given_back
-        self._place: Place | None = None
+        self._place: Place | None = None if arrival.resumes is None else arrival.resumes.place
         """Place in the dialplan where it continues after Stasis; None: where it came from."""
         self._replaced: set[asyncio.Task[None]] = set()
         self._released = asyncio.Event()
 
     def follow(self, channel_id: str) -> None:
         """This channel took the place of the caller's."""
-        self._log.tell(LegReplaced(self.id, channel_id))
+        # The newcomer's own place is that of the transfer's target: it would call itself, or be hung up.
+        self._place = self._place or self._arrival.channel.next_place
+        self._log.tell(LegReplaced(self.id, channel_id, "" if self._place is None else str(self._place)))
         ending = asyncio.ensure_future(self._end_replaced(self.id))
         self._replaced.add(ending)
         ending.add_done_callback(self._replaced.discard)
         self.id = channel_id
-        # The newcomer's own place is that of the transfer's target: it would call itself, or be hung up.
-        self._place = self._arrival.channel.next_place
 
     async def _end_replaced(self, channel_id: str) -> None:
         """Asterisk leaves such a channel in Stasis, where nobody would serve it, count it or end it."""

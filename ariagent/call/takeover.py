@@ -7,7 +7,7 @@ reads them.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ariagent.ari.events import Channel
+from ariagent.ari.events import Channel, Place
 from ariagent.dialogue.history import PRESSED, Entry, History
 from ariagent.dialogue.memory import KEPT_S, Memory, Unfinished
 from ariagent.records import events as rec
@@ -41,6 +41,8 @@ class InterruptedCall:
     """The process is certainly gone. For a process in another container that shows only after a while."""
     leg: str = ""
     """Id of the caller's channel."""
+    place: Place | None = None
+    """Place in the dialplan where the channel continues after Stasis; None: where it came from."""
     agent: str = ""
     caller: str = ""
     """The caller's number; after a transfer into the call not the channel's."""
@@ -55,11 +57,13 @@ class InterruptedCall:
     ) -> "InterruptedCall":
         """The call as its record tells. ``before``: the events of its former visits; ``words``: the record has what was
         said."""
-        leg, unfinished = "", None
+        leg, place, unfinished = "", None, None
         for row in events:
             match row.event:
-                case rec.CallStarted(leg=leg) | rec.CallTakenOver(leg=leg) | rec.LegReplaced(now=leg):
+                case rec.CallStarted(leg=leg) | rec.CallTakenOver(leg=leg):
                     unfinished = None  # a process served the call since it was left
+                case rec.LegReplaced(now=leg, place=continues):
+                    place, unfinished = Place.read(continues), None
                 case rec.CallLeft(unfinished=left):
                     unfinished = _unfinished(left)
         return cls(
@@ -70,6 +74,7 @@ class InterruptedCall:
             row=call.row,
             dead=call.state == "lost",
             leg=leg,
+            place=place,
             agent=call.agent,
             caller=call.caller,
             unfinished=unfinished,

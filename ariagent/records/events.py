@@ -219,6 +219,8 @@ class LegReplaced(CallEvent):
     """Id of the channel before."""
     now: str
     """Id of the channel from now on."""
+    place: str = ""
+    """Place in the dialplan where the channel continues when the call is over; empty: where it came from."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from ariagent.ari.events import (
     ConnectedLine,
     DigitReceived,
     Event,
+    Place,
     PlaybackEnded,
     StasisEnded,
     StasisStarted,
@@ -162,3 +163,10 @@ def test_no_message_stops_the_router(kind: str, fields: dict[str, Any]) -> None:
     Router(seen.append).route({"type": kind, **fields})
     assert len(seen) <= 1
     assert all(isinstance(event.channel.id, str) for event in seen)
+
+
+def test_a_place_is_the_same_after_writing_and_reading() -> None:
+    place = Place("direct", "7001", 3)
+    assert Place.read(str(place)) == place
+    for text in ("", "direct", "direct,7001", "direct,,3", ",7001,3", "direct,7001,n", "direct,7001,3,4"):
+        assert Place.read(text) is None

@@ -1,6 +1,7 @@
 """The caller's channel, from Stasis to where it continues."""
 
 import logging
+import time
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,11 @@ from ariagent.ari.client import RefusedError
 from ariagent.ari.events import Channel, Place
 from ariagent.call.arrival import Arrival
 from ariagent.call.caller_leg import REPLACED_S, CallerLeg
+from ariagent.call.events import FallbackRequested
+from ariagent.call.machine import State
+from ariagent.call.takeover import InterruptedCall
 from ariagent.logs import CallLog
-from ariagent.records.events import NotHungUp, NotReturned
+from ariagent.records.events import LegReplaced, NotHungUp, NotReturned
 from ariagent.termination import Result
 from tests.call.incall import Office
 from tests.call.virtualtime import passes, virtual_time
@@ -47,6 +51,26 @@ async def test_one_that_took_anothers_place_goes_on_where_the_first_one_would_ha
         one.leg.follow("c2")
         await one.leg.give_back(Result.ERROR)
         assert office.ari.went == {"c2": Place("direct", "100", 3)}
+
+
+@pytest.mark.parametrize("replaced_again", [False, True])
+@virtual_time
+async def test_also_in_a_call_that_another_process_has_served_since(replaced_again: bool, tmp_path: Path) -> None:
+    """A human agent called the AI directly and transferred a caller to it, attended; then the service died."""
+    place = Place("direct", "7001", 3)
+    async with Office(tmp_path) as office:
+        office.ari.names["c2"] = "Local/_attended@transfer-1;2"
+        now = time.time()
+        record = InterruptedCall("1.1", began=now, answered=now, last_at=now, leg="c2", place=place, agent="default")
+        await office.registry.take_over([record])
+        (call,) = office.registry.calls
+        await office.until(lambda: call.state is State.TALKING)
+        if replaced_again:
+            await office.joined(call, "c3")
+            assert [fields["place"] for fields in office.events(LegReplaced.NAME)] == ["direct,7001,3"]
+        call.feed(FallbackRequested("caller_pressed_person"))
+        await office.over(call)
+        assert office.ari.went == {"c3" if replaced_again else "c2": place}
 
 
 @pytest.mark.parametrize("in_stasis", [True, False])

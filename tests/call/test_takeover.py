@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ariagent.ari.events import Channel
+from ariagent.ari.events import Channel, Place
 from ariagent.call.takeover import (
     LEFT_MEANWHILE,
     SHORT_S,
@@ -87,11 +87,12 @@ def test_what_cannot_be_read_is_passed_over() -> None:
 def test_the_last_leg_counts_and_earlier_visits_are_remembered() -> None:
     events = [
         at(20.0, replace(STARTED, leg="c1")),
-        at(21.0, rec.LegReplaced("c1", "c2")),
+        at(21.0, rec.LegReplaced("c1", "c2", "direct,7001,3")),
         at(22.0, rec.CallerTurn("x", "now")),
     ]
     call = InterruptedCall.from_record(row(), events, [at(1.0, rec.CallerTurn("y", "then"))])
     assert (call.leg, call.call_id, call.row, call.agent, call.dead) == ("c2", "1.1", 3, "sales", True)
+    assert call.place == Place("direct", "7001", 3)
     assert (call.began, call.answered, call.last_at) == (10.0, 11.0, 22.0)
     memory = call.memory(23.0)
     assert memory is not None
