@@ -92,7 +92,7 @@ class CallMachine:
         self._lost: Termination | None = None
         """Why a caller who cannot be handed over cannot stay with us either."""
         self._loss: ev.ModelFailed | ev.AgentFailed | None = None
-        """What happened to the model during a goodbye, which is heard to its end all the same."""
+        """The loss of the model during a goodbye, which is heard to its end all the same."""
         self._finish_by = now
         """When what is being said is cut, however much of it is still unheard."""
         self.talks_until: float | None = None

@@ -21,7 +21,9 @@ WORDS = frozenset(("said", "arguments", "output", "text", "cut", "when", "descri
 """Fields with what was said, or passed to the model or to a tool."""
 NUMBERS = frozenset(("caller", "number"))
 """Fields with a caller's number."""
-FREE = frozenset(("cause", "detail", "message", "remedy", "trace", "was", "now", "leg", "channel", "address", "do"))
+FREE = frozenset(
+    ("cause", "detail", "message", "remedy", "trace", "was", "now", "leg", "place", "channel", "address", "do")
+)
 """Fields of free text: secrets and telephone numbers are removed from it."""
 SHOWN = frozenset(
     (
