@@ -63,12 +63,26 @@ async def answers_the_goodbye(guest: Any, sound: Any) -> None:
     await guest.hang_up()
 
 
+async def is_not_asked_while_on_hold(guest: Any) -> None:
+    await guest.hearing.wait_quiet(0.2)
+    heard = len(stretches(guest.hearing))
+    await guest.call.hold()
+    await asyncio.sleep(4 * SILENCE["ask_after_s"])  # in this time the silence of others has ended their calls
+    assert len(stretches(guest.hearing)) == heard
+    assert guest.said() == []
+    await guest.call.unhold()
+    await guest.wait("turn.agent", count=2)
+    assert guest.said() == ASKS[:1]
+    await guest.hang_up()
+
+
 async def test_callers_who_say_nothing(sandbox: Any, service: Any, guests: Any, sound: Any) -> None:
     model = await sandbox(scenario=SCENARIO)
     await service(model, agent={**AGENT, "silence": SILENCE})
     scenarios = {
         "7000 silent": is_asked_twice_and_told_goodbye,
         "7001 answers the goodbye": partial(answers_the_goodbye, sound=sound),
+        "7001 on hold": is_not_asked_while_on_hold,
     }
     await guests(model, scenarios)
 
