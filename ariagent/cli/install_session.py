@@ -4,7 +4,7 @@ import asyncio
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -213,9 +213,7 @@ class Session:
         found = plan.found
         facts = {"ari_url": found.ari_url, "ami_host": found.ami_address[0], "ami_port": found.ami_address[1]}
         manifest, notes = self.store.write(plan, plan.choices, facts)
-        self.document["notes"] = [*self.document["notes"], *notes]
-        for note in notes:
-            self._say(f"note: {note}")
+        self._say_notes(notes)
         return manifest
 
     def _reload(self, plan: Plan, changed: set[str]) -> None:
@@ -308,27 +306,32 @@ class Session:
                 remedy="Remove these lines first. With --force they stay, and callers get no answer there",
             )
         place = self._base / modelfile.FOLDER
-        for entry in manifest.files.values():
-            self._say(f"{'restore' if entry.existed else 'remove '} {entry.path}")
+        endings = self.store.endings(manifest)
+        for ending in endings:
+            self._say(f"{'remove ' if ending.after is None else 'restore'} {ending.path}")
         self.document["removed"] = list(manifest.files)
         if modelfile.is_complete(place):
             self._say(f"remove  {place / modelfile.MODEL.name}")
         if dry_run:
+            self._say_notes([ending.note for ending in endings if ending.note])
             self._say("Nothing was written.")
             return 0
         notes = self.store.remove(manifest)
         modelfile.remove(place)
         if {Path(path).name for path in manifest.files} & set(UNITS):
             self._reload_units()
-        self.document["notes"] = notes
-        for note in notes:
-            self._say(f"note: {note}")
+        self._say_notes(notes)
         if console is not None:
             progress = lambda command: self._say(f"Asterisk console: {command}")  # noqa: E731
             reload.reload(console, reload.RELOADS, progress)
             reload.forget_seats(console, app)
         self._say(f"ariagent is removed from {site.etc}. {self.settings} and the records of calls stay.")
         return 0
+
+    def _say_notes(self, notes: Sequence[str]) -> None:
+        self.document["notes"] = [*self.document.get("notes", []), *notes]
+        for note in notes:
+            self._say(f"note: {note}")
 
     def _say(self, line: str, *, error: bool = False, end: str = "\n") -> None:
         if not self.quiet:

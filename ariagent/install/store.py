@@ -240,6 +240,10 @@ class Store:
         endings = [] if manifest is None else [self._ending(manifest.files[path]) for path in _gone(manifest, plan)]
         return [ending for ending in endings if ending.before != ending.after]
 
+    def endings(self, manifest: Manifest) -> list[Ending]:
+        """The fate of each listed file if the installation is undone. ``remove`` undoes it; this only reads."""
+        return [self._ending(entry) for entry in manifest.files.values()]
+
     def _ending(self, entry: Entry) -> Ending:
         """The fate of a file without ariagent."""
         path = Path(entry.path)

@@ -60,6 +60,22 @@ def test_it_is_written_and_taken_back(make_site: MakeSite) -> None:
     assert "nothing is installed" in again.output
 
 
+def test_looking_at_an_uninstall_tells_which_files_stay_and_why(make_site: MakeSite) -> None:
+    site = make_site(STOCK)
+    used, unused = site.etc / "http.conf", site.etc / "ari.conf"
+    used.unlink()
+    unused.unlink()
+    assert install(site, "--apply").exit_code == 0
+    used.write_bytes(used.read_bytes() + b"tlsenable = yes\n")
+    shown = run(site, "uninstall", "--dry-run").output
+    assert f"restore {used}" in shown
+    assert f"note: {used} stays: it was changed after the installation; only ariagent's lines were removed" in shown
+    assert f"remove  {unused}" in shown
+    assert run(site, "uninstall").exit_code == 0
+    assert b"tlsenable = yes" in used.read_bytes()
+    assert not unused.exists()
+
+
 @pytest.fixture
 def index(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Index:
     index = released(tmp_path_factory.mktemp("index"), monkeypatch)
