@@ -1,6 +1,10 @@
 """Runs a coroutine on the event loop that the service uses."""
 
 import asyncio
+import logging
+import os
+import sys
+import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -13,10 +17,41 @@ THREADS = 128
 """Threads for files, names that are looked up, and what a site's Python tools give to ``asyncio.to_thread``. asyncio's
 default has six on two processors: two calls with slow tools would keep all others waiting. A thread is made when it is
 needed."""
+LAST_WORK_S = 1.0
+"""Time that threads get to end their work after everything else has ended."""
+
+
+class _Threads(ThreadPoolExecutor):
+    """Threads that are not waited for without end: a call of a site's tool may block one for hours."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait=False, cancel_futures=cancel_futures)
+        until = time.monotonic() + (LAST_WORK_S if wait else 0.0)
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    @property
+    def at_work(self) -> bool:
+        return any(thread.is_alive() for thread in self._threads)
+
+
+_threads: list[_Threads] = []
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Run ``work`` to its end on a new loop."""
+    threads = _Threads(THREADS, thread_name_prefix="work")
+    _threads.append(threads)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.get_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="work"))
+        runner.get_loop().set_default_executor(threads)
         return runner.run(work)
+
+
+def end_process_if_blocked(code: int) -> None:
+    """End the process with this exit code if a thread of ``run_async`` is still at work: Python would wait for it."""
+    if any(threads.at_work for threads in _threads):
+        logging.getLogger(__name__).warning("service.thread_blocked")
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

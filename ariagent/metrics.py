@@ -209,7 +209,10 @@ class Metrics:
             registry=registry,
         )
         self.transfers = Counter(
-            "ariagent_transfers", "Transfers: done, failed, or declined", ["kind", "result"], registry=registry
+            "ariagent_transfers",
+            "Transfers: done, failed, declined, or not taken",
+            ["kind", "result"],
+            registry=registry,
         )
         self.tokens = Counter(
             "ariagent_realtime_tokens", "Tokens of the model that calls have used, by kind", ["kind"], registry=registry

@@ -62,6 +62,8 @@ class Identity:
     """The channel of the human agent who transferred the caller to the AI; empty if nobody did."""
     caller: introduction.Party = NOBODY
     """The caller, as far as they show who they are."""
+    why_back: str = ""
+    """The status of a transfer to human agents whom nobody took; empty if the caller does not come back from one."""
     handed_over_as: str = ""
     """The id of the call in which the AI transferred the caller to human agents; empty if it did not. Behind an
     attended transfer Asterisk counts the caller among the calls that they came with: then it is another one."""
@@ -79,20 +81,21 @@ async def identify(context: Context, arrival: Arrival, log: CallLog) -> Identity
         own.add(CALLER)
     leg = arrival.channel.id
     shown = (presentation.NUMBER, presentation.NAME)
-    read = await context.ari.get_variables(leg, (LINKED_ID, introduction.FROM, CALL, *shown, *sorted(own)))
+    read = await context.ari.get_variables(leg, (LINKED_ID, introduction.FROM, CALL, RETURNED, *shown, *sorted(own)))
     found = {name: value for name, value in read.items() if value}
     caller = _caller(arrival, {name: found.pop(name, "") for name in shown})
     # A seat is a Local channel: functions like PJSIP_HEADER, and variables without __, are the caller's channel's.
     queued = found.pop(CALLER, "")
     channels = (queued, leg) if queued else (leg,)
     found |= await context.variables.read(context.ari, channels, (name for name in wanted if name not in own), log)
-    by, before = found.pop(introduction.FROM, ""), found.pop(CALL, "")
+    by, before, why_back = (found.pop(name, "") for name in (introduction.FROM, CALL, RETURNED))
     extension = "" if arrival.seat is not None else arrival.channel.extension
     call_id = linked_id = found.pop(LINKED_ID, "") or arrival.channel.id
     if arrival.resumes is not None:
         # The first id is the one that it keeps, whatever calls it was joined with since.
         call_id, by = arrival.resumes.call_id or call_id, ""
-    return Identity(call_id, ArrivalFacts.of(arrival.agent, found, extension), linked_id, by, caller, before, channels)
+    facts = ArrivalFacts.of(arrival.agent, found, extension)
+    return Identity(call_id, facts, linked_id, by, caller, why_back, before, channels)
 
 
 def _caller(arrival: Arrival, found: Mapping[str, str]) -> introduction.Party:
@@ -115,9 +118,7 @@ async def recollect(context: Context, identity: Identity) -> None:
 def recognised(context: Context, arrival: Arrival, identity: Identity) -> Arrival:
     """The arrival with the number that the caller had before the transfer to human agents, if their channel shows
     none."""
-    channel, now = arrival.channel, time.monotonic()
-    known = (context.memories.of(call_id, now) for call_id in (identity.call_id, identity.handed_over_as))
-    memory = next((found for found in known if found is not None), None)
+    channel, memory = arrival.channel, _memory(context, identity)
     if channel.caller_number or memory is None or not memory.caller_number:
         return arrival
     name = channel.caller_name or memory.caller_name
@@ -125,8 +126,22 @@ def recognised(context: Context, arrival: Arrival, identity: Identity) -> Arriva
 
 
 def agent_name(context: Context, identity: Identity) -> str:
-    """The name of the agent who takes the call. Raises UnknownAgentError."""
+    """The name of the agent who takes the call. Raises UnknownAgentError.
+
+    A caller whom no human agent took comes back to the agent who transferred them, whatever the numbers say.
+    """
+    if identity.why_back and not identity.transferred_by:
+        memory = _memory(context, identity)
+        if memory is not None and memory.agent in context.settings.agents:
+            return memory.agent
     return choose(context.settings, identity.facts)
+
+
+def _memory(context: Context, identity: Identity) -> Memory | None:
+    """The memory of a caller who was transferred to human agents, which stays."""
+    now = time.monotonic()
+    known = (context.memories.of(call_id, now) for call_id in (identity.call_id, identity.handed_over_as))
+    return next((found for found in known if found is not None), None)
 
 
 async def choose_agent(context: Context, arrival: Arrival, identity: Identity, log: CallLog) -> Role:
@@ -155,7 +170,7 @@ async def choose_agent(context: Context, arrival: Arrival, identity: Identity, l
     if told.missing:
         log.tell(InstructionValuesMissing(",".join(told.missing)))
     about = CallFacts(identity.call_id, name, channel.caller_number, channel.caller_name, agent.language, values)
-    memory, why = await _back(context, arrival, identity)
+    memory, why = _back(context, arrival, identity)
     by = await _introduction(context, arrival, identity, known=memory is not None)
     return Role(agent, told.text, about, memory, "" if by else why, by)
 
@@ -170,16 +185,13 @@ async def _introduction(
     return introduction.Introduction.of(identity.transferred_by, found, known=known)
 
 
-async def _back(context: Context, arrival: Arrival, identity: Identity) -> tuple[Memory | None, str]:
+def _back(context: Context, arrival: Arrival, identity: Identity) -> tuple[Memory | None, str]:
     """The memory of a caller who was transferred to human agents and has come back, and the reason for the return."""
     if arrival.resumes is not None and (resumed := arrival.resumes.memory(time.time())) is not None:
         return resumed, ""
     now = time.monotonic()
     memory = context.memories.take(identity.call_id, now) or context.memories.take(identity.handed_over_as, now)
-    if memory is None:
-        return None, ""
-    found = await given(context.ari, arrival.channel.id, (RETURNED,))
-    return memory, found.get(RETURNED, "")
+    return memory, "" if memory is None else identity.why_back
 
 
 class ArrivingCall:
@@ -231,9 +243,9 @@ class ArrivingCall:
             log.tell(rec.CallStarted(leg, agent, seat, caller))
             raise
         self.role, self.queue = role, identity.facts.queue
-        if resumes is None:
+        if resumes is None or resumes.row is None:  # the record begins here
             log.tell(rec.CallStarted(leg, role.name, seat, caller, str(media)))
-        else:
+        if resumes is not None:
             # The silence was shorter where nobody said anything before it: nothing else tells when it began.
             since_record_s = round(time.time() - resumes.last_at, 3)
             lines = len(resumes.entries)

@@ -13,9 +13,10 @@ from ariagent.dialogue.handoff import Handoff
 from ariagent.errors import AsteriskError
 
 PEER = "BRIDGEPEER"
+APP = "ARIAGENT_APP"
 HUMAN_QUEUE = ("ariagent-human", "human")
 """Context and extension of the shipped dialplan: the human queue, then the last resort."""
-WAYS_BACK = (QUEUE, EXTENSION, DIALLED)
+WAYS_BACK = (APP, QUEUE, EXTENSION, DIALLED)
 
 
 async def transfer(context: Context, arrival: Arrival, leg: str, handoff: Handoff, variables: dict[str, str]) -> None:
@@ -28,6 +29,8 @@ async def transfer(context: Context, arrival: Arrival, leg: str, handoff: Handof
             if arrival.seat is not None:
                 await _from_seat(context, arrival, leg, handoff, variables)
                 return
+            # A leg that took the place of another one need not have come through the shipped dialplan.
+            variables = {**variables, f"__{APP}": context.settings.asterisk.app}
             await asyncio.gather(*(context.ari.set_variable(leg, name, value) for name, value in variables.items()))
             where, extension = handoff.place
             await context.ari.continue_in_dialplan(leg, ari.Place(where, extension, 1))

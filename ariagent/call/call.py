@@ -489,7 +489,8 @@ class Call:
     @entry
     def sent_elsewhere(self, event: BlindTransferred) -> None:
         """Somebody was transferred; maybe it is the agent, by the party that it talks with."""
-        if event.result == "Success" and event.transferee == twin(self._far_end.name):
+        half = twin(self._far_end.name)
+        if half and event.result == "Success" and event.transferee == half:
             self._far_end.moved()
             self._arriving.count()
 
@@ -981,7 +982,7 @@ class Call:
         """Release the call's own resources. Asterisk keeps the caller, in a bridge that the next process removes."""
         consulted = self._transfers.warm.in_progress
         self._unfinished, _ = await asyncio.gather(self._say_no_more(), self._transfers.warm.end("CANCELLED"))
-        if consulted and self._unfinished is not Unfinished.TURN:
+        if consulted:
             self._unfinished = Unfinished.WARM_TRANSFER
         self.context.media.forget(self.media.uuid)
         await asyncio.gather(self._close(), self._leg.release())

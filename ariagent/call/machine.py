@@ -257,6 +257,9 @@ class CallMachine:
         self._final |= event.handoff.final
         if not event.handoff.joins:
             yield cmd.PrepareAnnouncement(event.handoff)
+        elif event.handoff.kind != "warm":
+            # A supervisor takes the call: no human agent is to wait for it any more.
+            yield cmd.CancelWarmTransfer()
 
     def _begin_warm_transfer(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.WarmTransferRequested)

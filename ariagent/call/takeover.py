@@ -48,6 +48,8 @@ class InterruptedCall:
     """The caller's number; after a transfer into the call not the channel's."""
     unfinished: Unfinished | None = None
     """The unfinished part of the conversation; None: the process died without recording it."""
+    consulting: bool = False
+    """A human agent was being called for a warm transfer."""
     entries: tuple[Entry, ...] = field(default=(), repr=False)
     """The conversation: words and actions, in order."""
 
@@ -57,15 +59,20 @@ class InterruptedCall:
     ) -> "InterruptedCall":
         """The call as its record tells. ``before``: the events of its former visits; ``words``: the record has what was
         said."""
-        leg, place, unfinished = "", None, None
+        leg, place, unfinished, consulting = "", None, None, False
         for row in events:
             match row.event:
                 case rec.CallStarted(leg=leg) | rec.CallTakenOver(leg=leg):
-                    unfinished = None  # a process served the call since it was left
+                    unfinished, consulting = None, False  # a process served the call since it was left
                 case rec.LegReplaced(now=leg, place=continues):
                     place, unfinished = Place.read(continues), None
                 case rec.CallLeft(unfinished=left):
                     unfinished = _unfinished(left)
+                    consulting = unfinished is Unfinished.WARM_TRANSFER
+                case rec.ConsultStarted():
+                    consulting = True
+                case rec.ConsultEnded() | rec.CallTransferred():
+                    consulting = False
         return cls(
             call_id=call.call,
             began=call.began,
@@ -78,6 +85,7 @@ class InterruptedCall:
             agent=call.agent,
             caller=call.caller,
             unfinished=unfinished,
+            consulting=consulting,
             entries=history_of([*before, *events]) if words else (),
         )
 
@@ -87,7 +95,8 @@ class InterruptedCall:
         if self.answered is None:
             return None
         unnoticed = bool(self.entries) and now - self.last_at <= SHORT_S
-        return Memory(self.entries, "", interrupted=True, unfinished=self.unfinished if unnoticed else None)
+        unfinished = self.unfinished if unnoticed else None
+        return Memory(self.entries, "", interrupted=True, consulting=self.consulting, unfinished=unfinished)
 
 
 def _unfinished(left: str) -> Unfinished:

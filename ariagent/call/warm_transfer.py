@@ -46,6 +46,8 @@ LATE_S = 10.0
 """Longer than the dialplan should take to give up by itself."""
 JOIN_S = 2.0
 """How long a caller who was sent to a human agent has to get there; who does not come has hung up."""
+_FAULTS = ("FAILED", "UNHEARD")
+"""Ends of a consult leg that somebody has to look into. In all others nobody took the call, or the caller left."""
 STATUS = "SHARED(ARIAGENT_WARM)"
 """Variable of the caller's channel: how waiting in the queue ended (QUEUESTATUS)."""
 
@@ -231,7 +233,8 @@ class WarmTransfer:
             return
         self._log.tell(ConsultEnded(leg.handoff.name, "NOTJOINED" if sent else why))
         if not sent:
-            self._context.metrics.transfers.labels(leg.handoff.kind, "failed").inc()
+            result = "failed" if why in _FAULTS else "not_taken"
+            self._context.metrics.transfers.labels(leg.handoff.kind, result).inc()
         self._changed()
         try:
             await leg.close()

@@ -11,7 +11,7 @@ import typer
 from ariagent import config, configfile, logs
 from ariagent.cli.options import ConfigOption, JsonOption, fail
 from ariagent.errors import AriagentError
-from ariagent.loop import run_async
+from ariagent.loop import end_process_if_blocked, run_async
 from ariagent.redaction import Redaction, secrets_of
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def run(
     settings do not load, or another program took over the Stasis application.
     """
     if not kept:
-        return _serve(configuration)
+        return _serve_to_the_end(configuration)
     # Imported before the fork, so that a start after a crash has nothing left to import.
     from ariagent.service import keeper, service  # noqa: F401
     from ariagent.service.restarts import CRASHED, End
@@ -56,12 +56,23 @@ def run(
             typer.echo(f"ariagent: {found.cause}", err=True)
         raise typer.Exit(found.code)
     try:
-        _serve(configuration, after=found)
+        _serve_to_the_end(configuration, after=found)
     except (typer.Exit, typer.Abort):
         raise
     except Exception:  # noqa: BLE001  # the keeper has to tell it from exit code 1
         traceback.print_exc()
+        end_process_if_blocked(CRASHED)
         raise typer.Exit(CRASHED) from None
+
+
+def _serve_to_the_end(configuration: Path | None, after: str = "") -> None:
+    """Serve in this process, which then ends even if a site's tool has blocked a thread: callers wait for the next."""
+    try:
+        _serve(configuration, after)
+    except typer.Exit as ended:
+        end_process_if_blocked(ended.exit_code)
+        raise
+    end_process_if_blocked(0)
 
 
 def _serve(configuration: Path | None, after: str = "") -> None:

@@ -149,10 +149,11 @@ class Api:
         return await self._set_pause(grant, body, paused=False)
 
     async def _set_pause(self, grant: Grant, body: schemas.SeatsBody, *, paused: bool) -> schemas.PausedAnswer:
+        answer = await self._supervision.pause(body.seat, paused=paused)
         log.info(
             "control.seats_changed", extra={"fields": {"by": grant.name, "seat": body.seat or "all", "paused": paused}}
         )
-        return await self._supervision.pause(body.seat, paused=paused)
+        return answer
 
     async def _drain(self, request: web.Request, grant: Grant, body: schemas.DrainBody) -> schemas.DrainAnswer:
         return self._supervision.drain(body, grant.name)

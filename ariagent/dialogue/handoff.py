@@ -47,10 +47,14 @@ class Handoff:
 
     def screen_pop(self, call_id: str, language: str, announcement: str = "") -> dict[str, str]:
         """Return the caller's channel variables: what the human agent, and their programs, need to know of the call.
-        ``announcement``: where the file of the announcement is, or will be, without its ending."""
+        ``announcement``: where the file of the announcement is, or will be, without its ending. The variables of an
+        earlier arrival are emptied: the next number that the caller reaches has its own agent, and has not returned
+        anybody yet."""
         fields = {f"__ARIAGENT_FIELD_{name.upper()}": value for name, value in self.fields.items()}
         return {
             "__ARIAGENT_CALL": call_id,
+            "__ARIAGENT_AGENT": "",
+            "__ARIAGENT_RETURNED": "",
             "__ARIAGENT_REASON": self.reason,
             "__ARIAGENT_SUMMARY": self.summary,
             "__ARIAGENT_LANGUAGE": language,

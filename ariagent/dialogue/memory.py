@@ -40,6 +40,8 @@ class Memory:
     """The AI agent that had the conversation; empty: not known."""
     interrupted: bool = False
     """The call broke off and was taken over; the caller was not transferred."""
+    consulting: bool = False
+    """A human agent was being called for a warm transfer when the call broke off; nobody is called any more."""
     unfinished: Unfinished | None = None
     """The unfinished part of the conversation after a planned restart, which needs no apology; None: no planned
     restart."""

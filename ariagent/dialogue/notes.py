@@ -215,14 +215,19 @@ def renewed_note(unfinished: Unfinished) -> str:
     )
 
 
-def resumed_note(*, known: bool) -> str:
-    """The note for a model that continues after a crash; ``known``: what was said before is in the conversation."""
+def resumed_note(*, known: bool, consulting: bool = False) -> str:
+    """The note for a model that continues after a crash.
+
+    ``known``: the conversation before is there. ``consulting``: a human agent was being called.
+    """
     lost = (
         "They may not have heard your last sentence to its end, and you have not heard what they said meanwhile."
         if known
         else "You no longer know what was said before."
     )
     ask = "and continue where you were" if known else "and ask what you can do for them"
+    if consulting:
+        ask = "that the human agent is no longer being called, and ask whether you shall try again"
     return (
         "[system] The line to the caller was interrupted for a few seconds; they hear you again now. "
         f"{lost} Do not greet again. In the language that you and the caller have been speaking, say in one short "

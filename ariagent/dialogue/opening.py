@@ -34,7 +34,8 @@ def begin(role: Role, conversation: Conversation, history: History, phrase: Find
         )
         conversation.recall(memory, note, now, speaks=speaks)
     elif memory.interrupted:
-        conversation.recall(memory, _kept(history, notes.resumed_note(known=bool(memory.entries))), now)
+        note = notes.resumed_note(known=bool(memory.entries), consulting=memory.consulting)
+        conversation.recall(memory, _kept(history, note), now)
     elif by is None and not role.why_back and memory.agent not in ("", role.name):
         # Nobody sent the caller back: the destination leads to this agent.
         words, audio = _opening(role, phrase)

@@ -47,6 +47,7 @@ _WAVE = "INSERT INTO waves (call, side, start_s, peaks) VALUES (:call, :side, :s
 _STARTED = "UPDATE calls SET agent = :agent, caller = :caller, seat = :seat, state = 'ringing' WHERE id = :call"
 _PARTY = "UPDATE calls SET caller = :caller WHERE id = :call"
 _ANSWERED = "UPDATE calls SET answered = :at, state = 'talking' WHERE id = :call"
+_CONTINUED = "UPDATE calls SET answered = coalesce(answered, :at) WHERE id = :call"
 _STATE = "UPDATE calls SET state = :state WHERE id = :call"
 _SPOKE = "UPDATE calls SET side = :side, words = :said WHERE id = :call"
 _UNSAID = (
@@ -90,6 +91,8 @@ def _column(event: events.CallEvent, at: float) -> tuple[str, dict[str, object]]
             return _PARTY, {"caller": _plain(caller)}
         case events.CallAnswered():
             return _ANSWERED, {"at": at}
+        case events.CallContinued():
+            return _CONTINUED, {"at": at}
         case events.StateChanged(state=state):
             return _STATE, {"state": _plain(state)}
         case events.CallerTurn(said=said):

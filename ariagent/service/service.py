@@ -331,6 +331,8 @@ class Service:
             lambda _: self.metrics.records_failures.inc(),
             Redaction(secrets_of(settings)),
         )
+        if self.settings is not settings:  # reloaded meanwhile
+            journal.configure(self.settings.records, Redaction(secrets_of(self.settings)))
         self.metrics.watch_records(lambda: journal.dropped)
 
     async def _make_context(self, version: str, site: Site) -> tuple[Context, AudioTrial]:

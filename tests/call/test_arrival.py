@@ -100,6 +100,7 @@ ALWAYS = {
     "ARIAGENT_CALL",
     "ARIAGENT_DIALLED",
     "ARIAGENT_QUEUE",
+    "ARIAGENT_RETURNED",
     "CALLERID(num-pres)",
     "CALLERID(name-pres)",
 }
@@ -153,6 +154,27 @@ class TestACallerWhoIsBack:
         context.memories.keep("c1", self.MEMORY, time.monotonic())
         shown = arrival(caller_number="5559999")
         assert recognised(context, shown, Identity("c1", ArrivalFacts())) == shown
+
+    @pytest.mark.parametrize(
+        ("agent", "variables", "chosen"),
+        [
+            ("sales", {"ARIAGENT_RETURNED": "TIMEOUT"}, "sales"),
+            ("sales", {"ARIAGENT_RETURNED": "TIMEOUT", "ARIAGENT_AGENT": "default"}, "sales"),
+            ("gone", {"ARIAGENT_RETURNED": "TIMEOUT"}, "default"),
+            ("", {"ARIAGENT_RETURNED": "TIMEOUT"}, "default"),
+            ("sales", {"ARIAGENT_RETURNED": "TIMEOUT", "ARIAGENT_FROM": "PJSIP/1001"}, "default"),
+            ("sales", {}, "default"),
+        ],
+    )
+    async def test_has_the_agent_who_transferred_them_if_nobody_took_them(
+        self, agent: str, variables: dict[str, str], chosen: str, make_context: MakeContext, ari_server: Any
+    ) -> None:
+        agents = {"default": {"instructions": "Brief."}, "sales": {"instructions": "Brisk."}}
+        context = make_context(agents=agents, routes=[])
+        context.memories.keep("c1", Memory((), "desk", agent=agent), time.monotonic())
+        ari_server.variables |= {("c1", name): value for name, value in variables.items()}
+        _, role = await arrive(context, arrival(extension=""))
+        assert role.facts.agent == chosen
 
     async def test_whom_nobody_knows_stays_unknown(self, make_context: MakeContext) -> None:
         assert recognised(make_context(), arrival(), Identity("c1", ArrivalFacts())) == arrival()

@@ -26,7 +26,7 @@ from ariagent.call.transfers import TransferOutcome
 from ariagent.errors import CallStateError
 from ariagent.realtime import events as rt
 from ariagent.termination import Result, Termination
-from tests.call.incall import WARM_PREFIX, Office, assert_nothing_left
+from tests.call.incall import AGENT, WARM_PREFIX, Office, assert_nothing_left
 from tests.call.virtualtime import passes, virtual_time
 
 HUNG_UP = Termination(Result.DONE, "caller_hung_up")
@@ -1203,6 +1203,25 @@ class TestMemory:
             await office.until(lambda: again.state is State.TALKING)
             await passes(0.1)
             assert office.model.session.told("My order is 4711.")
+
+    @virtual_time
+    async def test_by_the_agent_who_transferred_them(self, tmp_path: Path) -> None:
+        """Whatever the dialplan said of the first call is not said of the next number that they reach."""
+        agents = {"default": AGENT, "service": {**AGENT, "instructions": "You are the service."}}
+        async with Office(tmp_path, agents=agents) as office:
+            call = office.enter("c1", "service")
+            assert call is not None
+            await office.until(lambda: call.state is State.TALKING)
+            office.model.session.calls_tool("transfer_call", destination="blind", reason="r", summary="s")
+            assert await office.over(call) == TRANSFERRED
+            for name in ("__ARIAGENT_AGENT", "__ARIAGENT_RETURNED"):
+                assert office.ari.variables["c1", name] == ""
+            assert office.ari.variables["c1", "__ARIAGENT_APP"] == office.settings.asterisk.app
+            office.ari.variables["c1", "ARIAGENT_RETURNED"] = "TIMEOUT"
+            again = office.enter("c1", "returned", "support", "TIMEOUT")
+            assert again is not None
+            await office.until(lambda: again.state is State.TALKING)
+            assert office.model.session.session.profile.instructions == "You are the service."
 
 
 @virtual_time

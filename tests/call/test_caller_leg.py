@@ -12,6 +12,7 @@ from ariagent.call.arrival import Arrival
 from ariagent.call.caller_leg import REPLACED_S, CallerLeg
 from ariagent.call.events import FallbackRequested
 from ariagent.call.machine import State
+from ariagent.call.recorded_calls import interrupted_calls
 from ariagent.call.takeover import InterruptedCall
 from ariagent.logs import CallLog
 from ariagent.records.events import LegReplaced, NotHungUp, NotReturned
@@ -71,6 +72,25 @@ async def test_also_in_a_call_that_another_process_has_served_since(replaced_aga
         call.feed(FallbackRequested("caller_pressed_person"))
         await office.over(call)
         assert office.ari.went == {"c3" if replaced_again else "c2": place}
+
+
+@virtual_time
+async def test_a_call_whose_record_is_lost_has_a_whole_one_from_then_on(tmp_path: Path) -> None:
+    """The process before died before it had written anything down, or another database is in its place."""
+    async with Office(tmp_path, records=True) as office:
+        office.ari.names["c2"] = "PJSIP/c2"
+        now = time.time()
+        unknown = InterruptedCall("", began=now, answered=now, last_at=now, leg="c2", agent="default")
+        await office.registry.take_over([unknown])
+        (call,) = office.registry.calls
+        await office.until(lambda: call.state is State.TALKING)
+        await office.silent(call)
+        assert office.context.journal.close()
+        (found,) = interrupted_calls(office.settings)
+        assert (found.agent, found.caller) == ("default", call.arrival.channel.caller_number)
+        memory = found.memory(time.time())
+        assert memory is not None
+        assert memory.entries
 
 
 @pytest.mark.parametrize("in_stasis", [True, False])

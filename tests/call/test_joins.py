@@ -90,7 +90,7 @@ class Join:
         sample = self.office.metrics.registry.get_sample_value
         return {
             result: sample("ariagent_transfers_total", {"kind": "warm", "result": result})
-            for result in ("done", "failed")
+            for result in ("done", "failed", "not_taken")
         }
 
 
@@ -103,7 +103,7 @@ async def test_while_the_human_agent_hears_the_announcement(leg: str, tmp_path: 
     async with Office(tmp_path) as office:
         join = await Join.of(office, leg)
         await join.nobody_waits(join.caller_leaves())
-        assert join.counted() == {"done": None, "failed": 1}
+        assert join.counted() == {"done": None, "failed": None, "not_taken": 1}
 
 
 @BOTH_WAYS
@@ -115,7 +115,7 @@ async def test_while_the_agent_finishes_its_sentence(leg: str, tmp_path: Path) -
         office.model.session.speaks(10.0)
         await office.until(lambda: join.call.state is State.BEFORE_TRANSFER)
         await join.nobody_waits(join.caller_leaves())
-        assert join.counted() == {"done": None, "failed": 1}
+        assert join.counted() == {"done": None, "failed": None, "not_taken": 1}
 
 
 # -- while Asterisk is asked -------------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ async def test_before_a_request_arrives_that_is_refused(leg: str, tmp_path: Path
         await join.asked()
         await passes(0.1)
         await join.nobody_waits(join.caller_leaves())
-        assert join.counted() == {"done": None, "failed": 1}
+        assert join.counted() == {"done": None, "failed": 1, "not_taken": None}
 
 
 @BOTH_WAYS
@@ -180,7 +180,7 @@ async def test_as_asterisk_takes_the_request(answers_s: float, leg: str, tmp_pat
         await join.nobody_waits(time.monotonic())
         if answers_s < CALLER_GONE_S:
             assert office.events("consult.dropped")[0]["why"] == "NOTJOINED"
-            assert join.counted() == {"done": 1, "failed": None}
+            assert join.counted() == {"done": 1, "failed": None, "not_taken": None}
 
 
 @BOTH_WAYS

@@ -590,12 +590,19 @@ class TestHandoff:
         machine = machine_in(State.TALKING)
         assert machine.handle(ev.WarmTransferRequested(HANDOFF), 1.0) == [cmd.StartWarmTransfer(HANDOFF)]
         assert machine.state is State.TALKING
-        joined = replace(HANDOFF, joins="Local/x;1")
+        warm = HANDOFF.destination.model_copy(update={"kind": "warm"})
+        joined = replace(HANDOFF, destination=warm, joins="Local/x;1")
         # The human agent knows the reason already, and the caller is not asked again.
         assert machine.handle(ev.TransferRequested(joined), 2.0) == []
         machine.handle(ev.CallerSpoke(), 2.5)
         assert machine.state is State.BEFORE_TRANSFER
         assert machine.handle(ev.SpeechFinished(), 3.0) == [cmd.Transfer(joined)]
+
+    def test_nobody_waits_for_a_caller_whom_a_supervisor_takes(self) -> None:
+        machine = machine_in(State.TALKING)
+        machine.handle(ev.WarmTransferRequested(HANDOFF), 1.0)
+        taken = replace(HANDOFF, joins="PJSIP/1001-1")
+        assert machine.handle(ev.TransferRequested(taken), 2.0) == [cmd.CancelWarmTransfer()]
 
     def test_a_caller_whose_agent_is_gone_goes_to_people(self) -> None:
         machine = machine_in(State.TALKING)

@@ -135,6 +135,24 @@ def test_a_long_silence_or_a_lost_memory_is_excused() -> None:
         assert (memory.interrupted, memory.unfinished) == (True, None)
 
 
+@pytest.mark.parametrize(
+    ("then", "consulting"),
+    [
+        ((), True),
+        ((left("warm_transfer"),), True),
+        ((rec.ConsultEnded("desk", "TIMEOUT"),), False),
+        ((rec.CallTransferred("desk", "model", "warm"),), False),
+        ((rec.CallTakenOver("c", "sales", "-", "u", 0.5, 1),), False),
+    ],
+    ids=["died", "left", "nobody", "joined", "continued"],
+)
+def test_whether_a_human_agent_was_being_called(then: tuple[rec.CallEvent, ...], consulting: bool) -> None:
+    events = [*SAID, at(13.0, rec.ConsultStarted("desk", "q.1")), *(at(14.0, event) for event in then)]
+    memory = InterruptedCall.from_record(row(), events).memory(100.0)
+    assert memory is not None
+    assert (memory.interrupted, memory.consulting) == (True, consulting)
+
+
 def test_one_that_went_on_and_died_then_was_not_left() -> None:
     events = [*SAID, at(20.0, left("words")), at(21.0, rec.CallTakenOver("c", "sales", "-", "u", 0.5, 1))]
     assert InterruptedCall.from_record(row(), events).unfinished is None

@@ -161,7 +161,10 @@ async def test_seats_without_a_manager(site: Any) -> None:
     assert "ami" in reason
 
 
-async def test_seats_that_are_not_known_or_not_there(make_site: Any, listed: Any) -> None:
+async def test_seats_that_are_not_known_or_not_there(
+    make_site: Any, listed: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "ariagent")
     site = await make_site(manager=True)
     assert (await refused(site, "POST", "/v1/seats/pause", json={}))[:2] == (503, "seats_unknown")
     listed(site.desk.pool, "support")
@@ -171,6 +174,7 @@ async def test_seats_that_are_not_known_or_not_there(make_site: Any, listed: Any
     )
     for wrong in ("x", "1234", "-1", 7, ""):
         assert (await refused(site, "POST", "/v1/seats/resume", json={"seat": wrong}))[:2] == (422, "bad_body")
+    assert "control.seats_changed" not in caplog.messages
 
 
 async def test_a_seat_that_asterisk_cannot_be_told_about_yet(

@@ -30,6 +30,8 @@ def test_the_screen_pop() -> None:
     pop = Handoff("boss", BOSS, "model", "why", "what", fields).screen_pop("17.4", "es", "/b")
     assert pop == {
         "__ARIAGENT_CALL": "17.4",
+        "__ARIAGENT_AGENT": "",
+        "__ARIAGENT_RETURNED": "",
         "__ARIAGENT_REASON": "why",
         "__ARIAGENT_SUMMARY": "what",
         "__ARIAGENT_LANGUAGE": "es",

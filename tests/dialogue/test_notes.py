@@ -93,6 +93,7 @@ class TestLostCallers:
     def test_the_model_knows_whether_it_remembers(self) -> None:
         assert "where you were" in notes.resumed_note(known=True)
         assert "no longer know" in notes.resumed_note(known=False)
+        assert "no longer being called" in notes.resumed_note(known=True, consulting=True)
 
 
 class TestTransfers:

@@ -131,6 +131,11 @@ class TestBack:
         note = notes.resumed_note(known=bool(entries))
         assert line.told() == ([*(entry.text for entry in entries), note], [{}])
 
+    def test_after_a_crash_in_which_a_human_agent_was_being_called(self) -> None:
+        line = Line(memory=Memory((SAID,), "", interrupted=True, consulting=True))
+        line.begin()
+        assert line.told() == (["a bill", notes.resumed_note(known=True, consulting=True)], [{}])
+
     @pytest.mark.parametrize("unfinished", list(Unfinished))
     def test_after_a_planned_restart_the_model_speaks_unless_nothing_is_owed(self, unfinished: Unfinished) -> None:
         line = Line(memory=Memory((SAID,), "", interrupted=True, unfinished=unfinished))

@@ -40,7 +40,10 @@ NOTES = {
     "continue_words": [told.renewed_note(Unfinished.WORDS)],
     "continue_turn": [told.renewed_note(Unfinished.TURN)],
     "continue_answer": [told.renewed_note(Unfinished.ANSWER)],
-    "transfer_ended": [told.renewed_note(Unfinished.WARM_TRANSFER)],
+    "transfer_ended": [
+        told.renewed_note(Unfinished.WARM_TRANSFER),
+        *(told.resumed_note(known=known, consulting=True) for known in (True, False)),
+    ],
     "returned": [told.returned_note("support", status) for status in (*told.WHY_BACK, "")],
     "consult_waits": [told.waiting_note(20.0)],
     "consult_answered": [told.found_note()],
