@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 KEPT_AFTER_S = 60.0
 """Seconds that a file stays after the last moment at which somebody can take the call; summaries are shorter."""
+BEING_WRITTEN = ".part"
 _ENDINGS = {8_000: "sln", 16_000: "sln16", 24_000: "sln24"}
 """The extension by which Asterisk's format_sln knows headerless signed linear audio."""
 SAMPLE_MS = 60
@@ -50,8 +51,10 @@ def announcements_wanted(settings: Settings) -> bool:
 class Announcements:
     """Those of one service, in ``directory``; of audio in ``fmt``."""
 
-    def __init__(self, directory: Path, fmt: AudioFormat) -> None:
+    def __init__(self, directory: Path, fmt: AudioFormat, longest_s: float = 0.0) -> None:
+        """``longest_s``: the longest time in which somebody may take a transferred call."""
         self.directory = directory
+        self._kept_s = longest_s + KEPT_AFTER_S
         self._fmt = fmt
         self._ending = _ENDINGS[fmt.rate_hz]
         self._playable: bool | None = None
@@ -67,16 +70,29 @@ class Announcements:
     @classmethod
     def of(cls, settings: Settings, fmt: AudioFormat) -> "Announcements":
         """Where the settings want them."""
-        return cls(settings.announcements.directory or settings.state_directory / "announcements", fmt)
+        directory = settings.announcements.directory or settings.state_directory / "announcements"
+        longest_s = max((place.timeout_s for place in settings.destinations.values()), default=0)
+        return cls(directory, fmt, longest_s)
 
-    def clear(self) -> None:
-        """Make the directory, and remove what a former process left there."""
+    async def clear(self) -> None:
+        """Make the directory, and remove what a former process left there: at once, or when nobody can take the call of
+        a file any more."""
+        for path, in_s in await asyncio.to_thread(self._clear):
+            asyncio.get_running_loop().call_later(in_s, _remove, path)
+
+    def _clear(self) -> list[tuple[Path, float]]:
+        wanted: list[tuple[Path, float]] = []
         try:
             folder.make(self.directory)
             for left in self.directory.glob("announcement-*"):
-                left.unlink(missing_ok=True)
+                in_s = left.stat().st_mtime + self._kept_s - time.time()
+                if left.suffix == BEING_WRITTEN or not 0 < in_s <= self._kept_s:
+                    left.unlink(missing_ok=True)
+                else:
+                    wanted.append((left, in_s))
         except OSError as error:
             self.not_kept(error)
+        return wanted
 
     def new_name(self) -> str:
         """Where a summary will be: an absolute path without ending, as Asterisk wants it."""
@@ -236,7 +252,7 @@ class Announcement:
 
 
 def _write(path: Path, pcm: bytes) -> None:
-    being_written = path.with_suffix(".part")
+    being_written = path.with_suffix(BEING_WRITTEN)
     try:
         with open(os.open(being_written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(pcm)

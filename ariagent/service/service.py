@@ -346,7 +346,7 @@ class Service:
             settings.state_directory, settings.realtime, fmt, used=partial(self._prompts_used, spending)
         )
         announcements = Announcements.of(settings, fmt)
-        await asyncio.to_thread(announcements.clear)
+        await announcements.clear()
         trial = Trial(site.probe, settings.asterisk.app, fmt, self.router)
         audio_trial = AudioTrial(self.ari, trial, self.media, address, announcements, lambda: self.settings)
         announcements.prove, announcements.on_failed = (

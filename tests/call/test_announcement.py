@@ -23,7 +23,7 @@ from ariagent.realtime.events import OutOfBandEnded, Usage
 async def test_a_summary_is_put_in_place_and_removed_after_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KEPT_AFTER_S", 0.05)
     announcements = Announcements(tmp_path / "a" / "b", SLIN24)
-    announcements.clear()
+    await announcements.clear()
     name = announcements.new_name()
     assert await announcements.put(name, b"\x01\x02", 0.05)
     path = Path(f"{name}.sln24")
@@ -39,19 +39,28 @@ async def test_the_ending_tells_the_rate(tmp_path: Path) -> None:
     assert [path.suffix for path in tmp_path.iterdir()] == [".sln"]
 
 
-def test_what_a_former_process_left_is_removed(tmp_path: Path) -> None:
-    (tmp_path / "announcement-1.sln24").write_bytes(b"")
-    (tmp_path / "announcement-2.part").write_bytes(b"")
-    (tmp_path / "other").write_bytes(b"")
-    Announcements(tmp_path, SLIN24).clear()
-    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+async def test_what_a_former_process_left_is_removed_once_nobody_can_take_its_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A caller may wait in the human queue while the service is started again."""
+    monkeypatch.setattr(module, "KEPT_AFTER_S", 3.0)
+    kept = tmp_path / "announcement-3.sln24"
+    for name in ("announcement-1.sln24", "announcement-2.part", "other", kept.name):
+        (tmp_path / name).write_bytes(b"")
+    os.utime(tmp_path / "announcement-1.sln24", (0, time.time() - 64.0))
+    os.utime(kept, (0, time.time() - 60.0))
+    await Announcements(tmp_path, SLIN24, 60.0).clear()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [kept.name, "other"]
+    async with asyncio.timeout(10):
+        while kept.exists():
+            await asyncio.sleep(0.01)
 
 
 async def test_a_directory_that_cannot_be_used_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_bytes(b"")
     announcements = Announcements(tmp_path / "file", SLIN24)
     with caplog.at_level(logging.WARNING):
-        announcements.clear()
+        await announcements.clear()
         assert not await announcements.put(announcements.new_name(), b"", 1)
     assert [record.message for record in caplog.records] == ["announcement.write_failed"] * 2
 
@@ -69,7 +78,7 @@ async def test_whoever_was_told_the_name_can_read_it_and_nobody_else_can_list_it
     before = os.umask(umask)
     try:
         announcements = Announcements(tmp_path / "state" / "announcements", SLIN24)
-        announcements.clear()
+        await announcements.clear()
         name = announcements.new_name()
         assert await announcements.put(name, b"", 60)
     finally:
@@ -81,9 +90,9 @@ async def test_whoever_was_told_the_name_can_read_it_and_nobody_else_can_list_it
     assert announcements.listed_by_others
 
 
-def test_a_folder_that_the_site_made_keeps_its_mode(tmp_path: Path) -> None:
+async def test_a_folder_that_the_site_made_keeps_its_mode(tmp_path: Path) -> None:
     tmp_path.chmod(0o2750)
-    Announcements(tmp_path, SLIN24).clear()
+    await Announcements(tmp_path, SLIN24).clear()
     assert tmp_path.stat().st_mode & 0o7777 == 0o2750
 
 
@@ -209,7 +218,7 @@ class TestSummariesThatAsteriskCannotPlay:
         assert self.failures == 1
 
 
-HANDOFF = Handoff("warm", DestinationSettings(queue="support", description="d", timeout_s=60.0), "model")
+HANDOFF = Handoff("warm", DestinationSettings(queue="support", description="d", timeout_s=60), "model")
 
 
 class TestAnnouncement:
