@@ -250,6 +250,8 @@ class Call:
         warm = handoff.kind == "warm"
         if warm and self._transfers.warm.in_progress:
             raise CallStateError("a warm transfer is under way already")
+        if warm and self.state is State.BEFORE_TRANSFER:
+            raise CallStateError("the agent is transferring the caller already: no human agent can be called first")
         self.log.tell(rec.TransferOrdered(handoff.by, handoff.name))
         outcome = self._transfers.outcome()
         self.feed(ev.WarmTransferRequested(handoff) if warm else ev.TransferRequested(handoff))

@@ -122,7 +122,11 @@ class Transfers:
         variables: dict[str, str],
     ) -> None:
         """Look for a human agent. ``shown``: name and number of the caller."""
-        if self.warm.in_progress or (announcement := self.announce(handoff, dialogue, encoding)) is None:
+        if self.warm.in_progress:
+            if self.warm.destination == handoff.name:
+                return
+            self.warm.cancel()  # the caller wants somebody else
+        if (announcement := self.announce(handoff, dialogue, encoding)) is None:
             return
         dialogue.warm_transfer_began(time.monotonic())
         self.warm.begin(handoff, announcement, caller_leg=caller_leg, shown=shown, variables=variables)

@@ -89,6 +89,11 @@ class WarmTransfer:
         return self._leg is not None and not (self._leg.joined or self._cancelled)
 
     @property
+    def destination(self) -> str:
+        """The name of the newest one's destination; empty: there was none."""
+        return "" if self._leg is None else self._leg.handoff.name
+
+    @property
     def announcement_failed(self) -> bool:
         """A human agent has answered, and Asterisk could not play them the announcement."""
         return self._leg is not None and self._leg.announced is False

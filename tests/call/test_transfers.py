@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,10 @@ class Desk:
         assert announcement is not None
         announcement.spoken(OutOfBandEnded(announcement.key, bytes(round(48_000 * seconds)), "", Usage()))
 
-    async def start_warm(self) -> None:
-        """A human agent is called."""
+    async def start_warm(self, name: str = "warm") -> None:
+        """A human agent is called, at a destination of this name."""
         self.transfers.start_warm(
-            self.handoff("warm"),
+            replace(self.handoff("warm"), name=name),
             self.dialogue,
             "pcm",
             caller_leg="c1",
@@ -232,6 +233,21 @@ class TestWarm:
             await passes(1.0)
             assert desk.transfers.announcement is first
             assert len([each for each in desk.office.ari.peer.requests if each.startswith("originate")]) == 1
+            await desk.transfers.warm.end("ENDED")
+
+    @virtual_time
+    async def test_another_destination_takes_the_place_of_the_first(self, tmp_path: Path) -> None:
+        async with Desk.of(tmp_path, human_answers_s=60.0) as desk:
+            await desk.start_warm()
+            first = desk.transfers.announcement
+            await desk.start_warm("sales")
+            await passes(1.0)
+            assert desk.transfers.announcement is not first
+            assert desk.transfers.warm.in_progress
+            told = [(name, fields.get("destination"), fields.get("why")) for name, fields in desk.office.logged.lines]
+            assert ("consult.dropped", "warm", "CANCELLED") in told
+            assert ("consult.called", "sales", None) in told
+            assert desk.ended == []
             await desk.transfers.warm.end("ENDED")
 
 
