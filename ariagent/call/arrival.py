@@ -243,9 +243,13 @@ class ArrivingCall:
             log.tell(rec.CallStarted(leg, agent, seat, caller))
             raise
         self.role, self.queue = role, identity.facts.queue
-        if resumes is None or resumes.row is None:  # the record begins here
-            log.tell(rec.CallStarted(leg, role.name, seat, caller, str(media)))
-        if resumes is not None:
+        started = rec.CallStarted(leg, role.name, seat, caller, str(media))
+        if resumes is None:
+            log.tell(started)
+        else:
+            if resumes.row is None and log.record is not None:
+                # The record begins here. The log says that the call is resumed.
+                log.record.tell(started, time.time())
             # The silence was shorter where nobody said anything before it: nothing else tells when it began.
             since_record_s = round(time.time() - resumes.last_at, 3)
             lines = len(resumes.entries)
