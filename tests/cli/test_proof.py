@@ -13,10 +13,11 @@ from lab.processes import ProcessRef
 
 LIMIT_S = 30.0
 HOLD = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from ariagent.cli import proof
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background job
 with proof._unwound(), proof._folder() as folder:
     words = ("sandbox", "--no-recogniser", "--voice", "tone", "--detector", "energy")
     with proof._process(words, folder / "log", dict(__import__("os").environ)) as process:
@@ -35,7 +36,10 @@ def test_nothing_is_left_behind(number: signal.Signals) -> None:
         started = ProcessRef.of(int(pid))
         assert started is not None
         holder.send_signal(number)
-        holder.wait(LIMIT_S)
+        try:
+            holder.wait(LIMIT_S)
+        finally:
+            holder.kill()
         until = time.monotonic() + LIMIT_S
         while started.alive and time.monotonic() < until:
             time.sleep(0.02)
