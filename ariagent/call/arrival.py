@@ -107,12 +107,11 @@ def _caller(arrival: Arrival, found: Mapping[str, str]) -> introduction.Party:
 
 async def recollect(context: Context, identity: Identity) -> None:
     """Load what a former process recorded of a caller who comes back from human agents."""
-    ids, now = (identity.call_id, identity.handed_over_as), time.monotonic()
-    if not identity.handed_over_as or any(context.memories.knows(call_id, now) for call_id in ids):
+    if not identity.handed_over_as or _memory(context, identity) is not None:
         return
     memory = await asyncio.to_thread(context.transferred_call, identity.handed_over_as)
     if memory is not None:
-        context.memories.keep(identity.handed_over_as, memory, now)
+        context.memories.keep(identity.handed_over_as, memory, time.monotonic())
 
 
 def recognised(context: Context, arrival: Arrival, identity: Identity) -> Arrival:
@@ -287,9 +286,7 @@ class ArrivingCall:
             raise TurnedAwayError(OWN_CALL)
 
     def _admit(self, agent: str, identity: Identity) -> None:
-        memories, now = self._context.memories, time.monotonic()
-        returned = any(memories.knows(call_id, now) for call_id in (self.call_id, identity.handed_over_as))
-        returned |= self.arrival.resumes is not None
+        returned = self.arrival.resumes is not None or _memory(self._context, identity) is not None
         zone, shown = self._context.settings.zone, bool(self.arrival.channel.caller_number)
         admitted = self._context.admission.enter(
             agent, self._number, self.arrived, returned=returned, day=local_day(self.arrived, zone), withheld=not shown

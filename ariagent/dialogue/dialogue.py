@@ -278,13 +278,15 @@ class Dialogue:
         if self._uplink.in_gap and (gap_ms := self._uplink.gap_ms) >= NOTED_GAP_MS:
             self.effects.append(events.GapEnded(gap_ms))
         pcm = self._uplink.received(payload, now)
-        self._look_at_hold(now)
+        if self._on_hold:
+            self._look_at_hold(now)
         return self._batcher.add(pcm)
 
     def gap(self, now: float) -> bytes:
         """The silence that stands for frames which did not come, most often none; to be called every 20 ms."""
         silence = self._uplink.tick(now)
-        self._look_at_hold(now)
+        if self._on_hold:
+            self._look_at_hold(now)
         return silence
 
     def line_held(self, on: bool, now: float) -> None:
@@ -297,7 +299,7 @@ class Dialogue:
 
     def _look_at_hold(self, now: float) -> None:
         """A phone on hold that sends nothing plays nothing either: nobody could answer a question."""
-        if self._on_hold and self._policy is not None:
+        if self._policy is not None:
             self._policy.cut_off(self._uplink.in_gap, now)
 
     def batch(self, silence: bytes) -> bytes:

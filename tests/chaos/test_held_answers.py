@@ -255,6 +255,19 @@ async def over(line: Line, log: Any) -> None:
     await log.wait("call.ended", result="done", reason="caller_hung_up")
 
 
+@pytest.fixture
+def transferred_once(ends_with_people: Any, log: Any) -> Any:
+    """``await transferred_once(running, line, human)``: the caller is with this human agent, by one transfer."""
+
+    async def check(running: Any, line: Line, human: Any) -> None:
+        await ends_with_people(line.call, human)
+        await log.wait("call.ended", result="transferred")
+        names = await one_turn(Store(running.settings.state_directory))
+        assert names.count("call.transferred") == 1
+
+    return check
+
+
 @BOTH_WAYS
 async def test_the_connection_to_the_model_is_reset(
     number: str, no_judge: None, model: Any, service: Any, proxy: Any, asking: Any, site: Any, outbound: Any, log: Any
@@ -322,11 +335,7 @@ async def test_the_service_is_killed(
 
 @BOTH_WAYS
 async def test_a_supervisor_transfers_the_caller(
-    number: str,
-    phone: Any,
-    holding: Any,
-    ends_with_people: Any,
-    log: Any,
+    number: str, phone: Any, holding: Any, transferred_once: Any, log: Any
 ) -> None:
     """The caller hears the answer first, as any sentence that is being said; then they are transferred. That waits for
     at most 5 s, which are longer than this hold time and the answer."""
@@ -342,19 +351,12 @@ async def test_a_supervisor_transfers_the_caller(
     [ordered] = log.named("tool.called", tool="order")
     assert released.at - EARLY_S < ordered.at < transferred.at
     assert (line.ran("look"), line.ran("order")) == (1, 1)
-    await ends_with_people(line.call, human)
-    await log.wait("call.ended", result="transferred")
-    names = await one_turn(Store(running.settings.state_directory))
-    assert names.count("call.transferred") == 1
+    await transferred_once(running, line, human)
 
 
 @BOTH_WAYS
 async def test_the_model_transfers_the_caller(
-    number: str,
-    phone: Any,
-    holding: Any,
-    ends_with_people: Any,
-    log: Any,
+    number: str, phone: Any, holding: Any, transferred_once: Any, log: Any
 ) -> None:
     human = await phone("1001", register=True)
     running, line = await holding(number, "transfer_call")
@@ -364,11 +366,8 @@ async def test_the_model_transfers_the_caller(
     assert line.quiet_until(line.asked_at + HOLD_MS / 1000 - EARLY_S)
     line.heard(HELD)
     assert released.at < transferred.at
-    await ends_with_people(line.call, human)
-    await log.wait("call.ended", result="transferred")
+    await transferred_once(running, line, human)
     assert line.ran("look") == 1
-    names = await one_turn(Store(running.settings.state_directory))
-    assert names.count("call.transferred") == 1
 
 
 @BOTH_WAYS
