@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ariagent.audio.g711 import decode_ulaw
 from ariagent.audio.resample import Resampler
 from ariagent.sandbox.options import SandboxOptions
+from ariagent.sandbox.record import SandboxSession
 from ariagent.sandbox.server import SandboxServer
 from lab import environment
 from lab.asterisk import AsteriskInstance
@@ -314,26 +315,34 @@ async def decisions_sent(
     """How many ms after the service's decision the model was told of an interruption, and of a noise to forget.
 
     The decision's time is that of its log line, whole milliseconds rounded down. Nobody ever tells the words of a
-    sound: the service judges by length, and by time alone, while the server has nothing to say.
+    sound: the service judges by length, and by time alone, while the server has nothing to say. The callers speak one
+    after another: the phones and the model of all calls are in this process, which would read the messages of three
+    decisions at once several milliseconds after they came. They do so before the model has an answer to the first of
+    them, because making an answer keeps this process busy for up to 30 ms. A ``response.cancel`` directly before counts
+    for both: they are one write, and the sandbox reads the second once it has ended the response.
     """
     truncate, delete = "conversation.item.truncate", "conversation.item.delete"
     agent: dict[str, Any] = {"transcription": {}}
     options: dict[str, Any] = {"generation_speed": speed, "detector": "energy", "transcription_ms": 60_000}
 
-    async def one_call(one: BenchCall, offset_s: float) -> None:
+    async def noise(one: BenchCall, offset_s: float) -> None:
         await asyncio.sleep(0.5 + offset_s)
         await one.call.play(tone(_ASK_S, hz=500))
         await one.bell.wait_loud(one.invited_at)
         await asyncio.sleep(1.0)
         await one.call.play(tone(_NOISE_S, hz=500))
 
+    async def interrupt(one: BenchCall, offset_s: float) -> None:
+        await asyncio.sleep(offset_s)
+        await one.call.play(tone(_INTERRUPT_S, hz=500))
+
     async with _watched(asterisk, directory, agent=agent, **options) as (server, service):
         async with calls_up(asterisk, extension, count) as calls:
             sessions = [await server.wait_session(number) for number in range(1, count + 1)]
-            await asyncio.gather(*(one_call(one, 0.3 * index) for index, one in enumerate(calls)))
+            await asyncio.gather(*(noise(one, 0.11 * index) for index, one in enumerate(calls)))
             for session in sessions:
                 await session.wait_event(delete, _FORGOTTEN_LIMIT_S)
-            await asyncio.gather(*(one.call.play(tone(_INTERRUPT_S, hz=500)) for one in calls))
+            await asyncio.gather(*(interrupt(one, 0.11 * index) for index, one in enumerate(calls)))
             for session in sessions:
                 await session.wait_event(truncate)
         log = service.log
@@ -343,8 +352,15 @@ async def decisions_sent(
             [line] = [
                 x for x in log.splitlines() if f" {decided} " in x and session.received_events(event)[0]["item_id"] in x
             ]
-            late[event].append(1000 * (session.received_times(event)[0] - environment.logged_at(line)))
+            late[event].append(1000 * (_told_at(session, event) - environment.logged_at(line)))
     return {"interrupted_ms": late[truncate], "dismissed_ms": late[delete]}
+
+
+def _told_at(session: SandboxSession, event: str) -> float:
+    """When the first event of this type came in; a ``response.cancel`` directly before came with it."""
+    kinds = [x["type"] for x in session.received]
+    at = kinds.index(event)
+    return session.received_at[at - 1 if kinds[at - 1] == "response.cancel" else at]
 
 
 async def first_words(asterisk: AsteriskInstance, directory: Path, extension: str) -> float:
