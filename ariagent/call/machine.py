@@ -418,12 +418,13 @@ channels and bridges once.
 
 Some events do not change the state:
 
-* `DigitPressed`: a key. In `talking` and `saying_goodbye` it goes to the keypad; other states ignore it.
+* `DigitPressed`: the caller has pressed a key. In `talking` and `saying_goodbye` ariagent follows the agent's `keypad`
+  settings. In other states it ignores the key.
 * `LegReplaced`: another channel replaces the caller's channel.
 * `PartyChanged`: a human agent has transferred a caller to the AI during the call. The agent greets the caller.
-* `ModelFailed`, `AgentFailed`: in `saying_goodbye` the caller still hears the goodbye to its end. If the goodbye is
-  cancelled, the call does not return to `talking`: the caller is transferred to the agent's first destination, or sent
-  to the human queue.
+* `ModelFailed`, `AgentFailed`: in `saying_goodbye` the caller still hears the goodbye to its end. If something
+  cancels the goodbye, for example words of the caller, the call does not return to `talking`. ariagent transfers the
+  caller to the agent's first destination. Without a destination it sends the caller to the human queue.
 
 Every state has a time limit. "Human queue" means that the caller is sent there, with this result and reason:
 

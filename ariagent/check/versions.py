@@ -90,7 +90,7 @@ FAULTS = (
         "issue 2078",
     ),
     KnownFault(
-        "a supervisor's whisper is not heard while the call is on hold",
+        "the AI does not hear a supervisor's whisper while the call is on hold",
         (0, 0, 0, 0),
         (21, NEVER, 11, 5),
         "issue 1966",

@@ -61,7 +61,7 @@ def _row(version: str, note: str, names: Mapping[KnownFault, str]) -> str:
         f"{version} ({note})" if note else version,
         "24 kHz" if carries_wide_audio(version) else "8 kHz",
         " ".join(names[fault] for fault in faults) or "none",
-        "missing" if lacks_fixes(release) else "there",
+        "missing" if lacks_fixes(release) else "included",
         BRANCHES[release.major].end_of_life or "not stated here",
         "usable; upgrade it" if old else "good",
     )

@@ -76,11 +76,11 @@ class FastTurnsSettings(Section):
     """Silence after which the model's server ends the turn and begins the answer, instead of
     ``turn_detection.silence_duration_ms``. The caller does not hear that answer yet."""
     hold_ms: Annotated[int, Field(ge=200, le=5000)] | None = None
-    """The hold time. If the end-of-turn judge does not take the turn for complete, or is missing, the caller hears the
-    answer this long after the end of speech. null: the value for the agent's language."""
+    """The hold time. If the end-of-turn judge does not say that the turn is complete, or is missing, the caller
+    hears the answer this long after the end of speech. null: the value for the agent's language."""
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
-    """If the judge's probability is at least this, the caller hears the answer at once. null: the value for the agent's
-    language."""
+    """The judge gives the probability that the turn is complete. If the probability is at least this value, the caller
+    hears the answer at once. null: the value for the agent's language."""
 
 
 class HoldDefaults(NamedTuple):
@@ -136,7 +136,7 @@ class InterruptionSettings(Section):
 
 
 class SilenceSettings(Section):
-    """If the caller says nothing, the agent asks once, asks again, and then says goodbye."""
+    """If the caller says nothing, the agent asks twice whether the caller is there, and then says goodbye."""
 
     ask_after_s: Seconds = 10.0
     """Seconds of silence after the agent's last word until the agent asks whether the caller is there."""
@@ -237,8 +237,8 @@ class AgentSettings(Section):
     """The agent's offers to callers who cannot be transferred now: to ``wait``, to leave a ``message``, to be called
     back (``callback``), to ``stay`` with the agent. ``ariagent calls --messages`` lists messages and callbacks."""
     max_calls: Annotated[int, Field(ge=1)] | None = None
-    """Most calls of this agent at the same time. Further callers are sent to the human queue. null: only the service's
-    limit."""
+    """The largest number of calls of this agent at the same time. Further callers are sent to the human queue. null:
+    only the limit of the service."""
     mcp: tuple[str, ...] = ()
     """MCP servers that the model may use: names from ``mcp_servers``."""
     variables: tuple[VariableName, ...] = ()

@@ -116,10 +116,10 @@ class AudioSocketSettings(Section):
     handshake_timeout_s: Seconds = 2.0
     """The service closes a connection that does not send the UUID of its call within this time."""
     max_connections: Annotated[int, Field(ge=1)] = 1000
-    """Most connections at the same time. The service refuses further connections."""
+    """The largest number of connections at the same time. The service refuses further connections."""
     max_unidentified: Annotated[int, Field(ge=1)] = 64
-    """Most connections from one address that have not sent the UUID of their call yet. For a further connection the
-    service closes the oldest. Asterisk sends the UUID at once."""
+    """The largest number of connections from one address that have not sent the UUID of their call yet. For a further
+    connection the service closes the oldest. Asterisk sends the UUID at once."""
 
     @model_validator(mode="after")
     def _advertises_an_address(self) -> Self:

@@ -85,14 +85,15 @@ class HttpRequestSettings(Section):
     """The URL. In the path and the query ariagent replaces ``{name}`` by an argument or a bound value. It replaces
     ``{caller.number}`` and similar templates by values of the call. It escapes all values."""
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
-    """Arguments that are not in the URL are sent as a JSON object (POST, PUT, PATCH) or in the query (GET, DELETE)."""
+    """The HTTP method. ariagent sends arguments that are not in the URL as a JSON object (POST, PUT, PATCH) or in the
+    query (GET, DELETE)."""
     headers: Headers = {}
     """Headers of the request. A header may be a secret (``${NAME}``, ``file:PATH``). It may contain values of the call
     (``{caller.number}``) and bound values."""
     bound: dict[BoundName, str] = {}
     """Arguments that ariagent fills in from the call, for example ``customer: "{caller.number}"``. The model neither
-    sees nor chooses them. They are sent like the model's arguments: in the URL, the query or the body. If an argument
-    has neither a value nor a default (``{queue|none}``), ariagent sends no request."""
+    sees nor chooses them. ariagent sends them like the model's arguments: in the URL, the query or the body. If an
+    argument has neither a value nor a default (``{queue|none}``), ariagent sends no request."""
     timeout_s: Timeout = 8.0
     """Time limit from the start of the request to the end of the answer, retries included."""
     retries: Annotated[int, Field(ge=0, le=5)] = 1
@@ -149,14 +150,14 @@ class HttpToolSettings(HttpRequestSettings):
     description: Annotated[str, Field(max_length=1024), AfterValidator(_not_blank)]
     """Tells the model what the function does and when to use it."""
     parameters: dict[str, Any] = {"type": "object", "properties": {}}
-    """JSON Schema of the arguments. Invalid arguments are not sent; the model gets the reason."""
+    """JSON Schema of the arguments. ariagent does not send invalid arguments, and tells the model the reason."""
     waiting_prompt: Annotated[str, Field(max_length=200), AfterValidator(_not_blank)] | None = "tone"
     """The sound for the caller if the request takes longer than a second: ``tone``, or a short text that is spoken.
     null: nothing."""
 
     safe_to_repeat: bool = False
-    """true: the function only looks something up, and may run although its result is not used. With ``turns: fast`` it
-    runs before the caller's turn is known to be over. false: it waits until then."""
+    """true: the function only looks something up, and may run although its result is not used. With ``turns: fast``
+    ariagent runs it before it knows that the caller's turn is over. false: ariagent runs it after the turn."""
 
     @field_validator("parameters")
     @classmethod
@@ -198,7 +199,7 @@ class HttpToolSettings(HttpRequestSettings):
 
 
 class McpServerSettings(Section):
-    """A server of tools (Model Context Protocol). The model's provider connects to it, not ariagent."""
+    """A server of tools (Model Context Protocol). The model's provider connects to this server; ariagent does not."""
 
     url: HttpUrl
     """The URL at which the model's provider reaches the server."""
@@ -219,15 +220,16 @@ class McpServerSettings(Section):
 
 
 class OutboundSettings(Section):
-    """The hosts that HTTP tools and lookups may connect to. All others are refused, whatever is filled into a URL."""
+    """The hosts that HTTP tools and lookups may connect to. ariagent refuses every other host, also one that an
+    argument or a value of the call writes into a URL."""
 
     allowed_hosts: tuple[str, ...] = ()
     """Host names, for example ``api.example.com`` or ``*.example.com``. Each tool's host must match one of them."""
     private: tuple[Network, ...] = ()
     """Private and loopback networks that are allowed, for example ``10.1.2.0/24``."""
     per_host: Annotated[int, Field(ge=1, le=1000)] = 32
-    """Most requests to one host at the same time, in all calls. Further requests wait, and ariagent serves the
-    waiting telephone calls in turn."""
+    """The largest number of requests to one host at the same time, in all calls. Further requests wait, and ariagent
+    serves the waiting telephone calls in turn."""
 
     @field_validator("allowed_hosts")
     @classmethod

@@ -72,8 +72,8 @@ class Settings(Section):
     """The queue of human agents, for callers that the AI cannot help. null: the queue in the dialplan
     (``ARIAGENT_HUMAN_QUEUE``, which ``ariagent install`` writes)."""
     max_calls: Annotated[int, Field(ge=1)] = 10
-    """Most calls at once. Further callers are sent to the human queue. Set it to the number of AI seats
-    (``ariagent install --seats``)."""
+    """The largest number of calls at the same time. Further callers are sent to the human queue. Set it to the number
+    of AI seats (``ariagent install --seats``)."""
     state_directory: LocalPath = Path("/var/lib/ariagent/state")
     """The folder for records of calls and rendered phrases."""
     drain_timeout_s: Annotated[float, Field(ge=0)] = 300.0

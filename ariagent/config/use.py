@@ -69,15 +69,15 @@ class CostSettings(Section):
 
 
 class CapsSettings(Section):
-    """Limits. If one is reached, new callers are sent to the human queue. (``max_calls`` limits the calls at the same
+    """Caps. If a cap is reached, new callers are sent to the human queue. (``max_calls`` limits the calls at the same
     time, ``agents.NAME.max_calls`` those of one agent.)"""
 
     calls_per_caller_per_hour: Annotated[int, Field(ge=1)] | None = None
-    """Most calls from one number within any 60 minutes. Callers without a number do not count, nor callers who return
-    from the human queue. null: no cap."""
+    """The largest number of calls from one number within any 60 minutes. ariagent does not count callers without a
+    number and callers who return from the human queue. null: no cap."""
     minutes_per_day: Annotated[float, Field(gt=0)] | None = 1440.0
-    """Most minutes of conversation a day, in all calls together. Running calls continue. null: no cap. The day begins
-    at midnight in ``timezone``."""
+    """The largest number of minutes of conversation a day, in all calls together. Running calls continue. null: no
+    cap. The day begins at midnight in ``timezone``."""
     minutes_per_day_unknown: Annotated[float, Field(gt=0)] | None = 60.0
-    """Most minutes of conversation a day with callers without a number (withheld or unknown). These minutes also count
-    in ``minutes_per_day``. null: no separate cap."""
+    """The largest number of minutes of conversation a day with callers without a number (withheld or unknown). These
+    minutes also count in ``minutes_per_day``. null: no separate cap."""

@@ -105,7 +105,7 @@ ami:
   user: {_text(place.ami_user)}
   password: {_text(place.ami_password)}
 
-# Most calls at once: the number of seats in the AI's queue.
+# The largest number of calls at the same time: the number of seats in the AI's queue.
 max_calls: {place.seats}
 """.replace("\n\nami:", "\nami:")
         + (_audio_from_elsewhere(place) if place.service_address else "")

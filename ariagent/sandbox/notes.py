@@ -44,7 +44,7 @@ KINDS = (
     ),
     Kind(
         "not_done",
-        "the caller spoke before a transfer or into a goodbye, so the transfer or the end of the call was cancelled",
+        "the caller spoke before a transfer or during a goodbye, so the transfer or the end of the call was cancelled",
         (r"spoke before you were done",),
         "Of course. What is it?",
     ),
