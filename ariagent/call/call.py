@@ -619,6 +619,8 @@ class Call:
         match event:
             case rt.SessionReady():
                 self._dialogue.use(self._model.session)
+                if self._model.at_first:
+                    self.context.model_health.accepts(self._dialogue.role.name)
                 self._feed(ev.ModelReady())
             case rt.SessionRenewed():
                 self._dialogue.renew(self._model.session, now)
