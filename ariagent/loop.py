@@ -18,7 +18,7 @@ THREADS = 128
 default has six on two processors: two calls with slow tools would keep all others waiting. A thread is made when it is
 needed."""
 LAST_WORK_S = 1.0
-"""Time that threads get to end their work after everything else has ended."""
+"""Time that tasks, and then threads, get to end their work after everything else has ended."""
 
 
 class _Threads(ThreadPoolExecutor):
@@ -36,20 +36,39 @@ class _Threads(ThreadPoolExecutor):
 
 
 _threads: list[_Threads] = []
+_unending: list[asyncio.AbstractEventLoop] = []
+"""Loops with a task that swallows its cancellation, as a site's tool may."""
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Run ``work`` to its end on a new loop."""
     threads = _Threads(THREADS, thread_name_prefix="work")
     _threads.append(threads)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.get_loop().set_default_executor(threads)
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    loop = runner.get_loop()
+    loop.set_default_executor(threads)
+    try:
         return runner.run(work)
+    finally:
+        if _all_end(loop):
+            runner.close()
+        else:  # which would wait for the tasks without end
+            _unending.append(loop)
+            threads.shutdown()
+
+
+def _all_end(loop: asyncio.AbstractEventLoop) -> bool:
+    """Cancel the tasks that are left; returns whether they ended."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    return not tasks or not loop.run_until_complete(asyncio.wait(tasks, timeout=LAST_WORK_S))[1]
 
 
 def end_process_if_blocked(code: int) -> None:
-    """End the process with this exit code if a thread of ``run_async`` is still at work: Python would wait for it."""
-    if any(threads.at_work for threads in _threads):
+    """End the process with this exit code if a task or thread of ``run_async`` is still at work: Python would wait for
+    the thread."""
+    if _unending or any(threads.at_work for threads in _threads):
         logging.getLogger(__name__).warning("service.thread_blocked")
         logging.shutdown()
         sys.stdout.flush()

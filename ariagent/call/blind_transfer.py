@@ -1,22 +1,20 @@
 """Has Asterisk transfer a caller so that queue_log shows it as a human agent's transfer."""
 
 import asyncio
+from contextlib import suppress
 
-from ariagent.agents.choose import DIALLED, EXTENSION, QUEUE
 from ariagent.ami.client import AmiClient
 from ariagent.ari import events as ari
 from ariagent.call.arrival import Arrival
 from ariagent.call.context import Context
 from ariagent.call.machine import TRANSFER_TIMEOUT_S
-from ariagent.call.variables import CALLER
+from ariagent.call.variables import CALLER, PEER, WAYS_BACK
 from ariagent.dialogue.handoff import Handoff
 from ariagent.errors import AsteriskError
+from ariagent.pool.owner import APP
 
-PEER = "BRIDGEPEER"
-APP = "ARIAGENT_APP"
-HUMAN_QUEUE = ("ariagent-human", "human")
+HUMAN = ("ariagent-human", "human")
 """Context and extension of the shipped dialplan: the human queue, then the last resort."""
-WAYS_BACK = (APP, QUEUE, EXTENSION, DIALLED)
 
 
 async def transfer(context: Context, arrival: Arrival, leg: str, handoff: Handoff, variables: dict[str, str]) -> None:
@@ -43,32 +41,26 @@ async def _from_seat(context: Context, arrival: Arrival, leg: str, handoff: Hand
     if context.ami is None:
         raise AsteriskError("a seat's caller can only be transferred through the manager interface (ami)")
     seat = first_half(arrival)
-    caller = await context.ari.get_variable(leg, CALLER)
-    if (peers := await _peers(context.ami, seat)) and caller not in peers:
-        # A human agent called the seat, and transferred a caller whose channel knows nothing of the seat's queue.
-        variables = {**variables, **await _return_variables(context, leg)}
-        caller = peers[0]
-    if caller:
-        actions = (
-            context.ami.action("Setvar", Channel=caller, Variable=name, Value=value)
-            for name, value in variables.items()
-        )
-        # These variables may fail: the transfer matters more. If the handoff joins two calls, they must succeed.
-        await asyncio.gather(*actions, return_exceptions=not handoff.joins)
+    caller, ways_back = await _caller(context, context.ami, leg, seat)
+    # These variables may fail: the transfer matters more. If the handoff joins two calls, they must succeed.
+    await _set(context.ami, caller, variables | ways_back, optional=not handoff.joins)
     where, extension = handoff.place
     await context.ami.action("BlindTransfer", Channel=seat, Context=where, Exten=extension)
 
 
-async def to_human_queue(context: Context, arrival: Arrival) -> bool:
+async def to_human_queue(context: Context, arrival: Arrival, leg: str) -> bool:
     """Send a seat's caller whom a human agent transferred to the human queue: no dialplan of theirs waits for the seat.
 
     Returns whether Asterisk took them.
     """
     if context.ami is None:
         return False
-    where, extension = HUMAN_QUEUE
+    seat, (where, extension) = first_half(arrival), HUMAN
+    with suppress(AsteriskError):
+        caller, ways_back = await _caller(context, context.ami, leg, seat)
+        await _set(context.ami, caller, ways_back, optional=True)
     try:
-        await context.ami.action("BlindTransfer", Channel=first_half(arrival), Context=where, Exten=extension)
+        await context.ami.action("BlindTransfer", Channel=seat, Context=where, Exten=extension)
     except AsteriskError:
         return False
     return True
@@ -88,7 +80,22 @@ async def _peers(ami: AmiClient, channel: str) -> list[str]:
     return [name for name in value.split(",") if name]
 
 
-async def _return_variables(context: Context, leg: str) -> dict[str, str]:
-    """The seat's variables by which a caller whom nobody takes comes back through its queue."""
+async def _caller(context: Context, ami: AmiClient, leg: str, seat: str) -> tuple[str, dict[str, str]]:
+    """The name of the caller's channel ("": not known), and the ways back that it lacks.
+
+    A human agent may have called the seat and transferred a caller, whose channel knows nothing of the seat's queue.
+    """
+    caller = await context.ari.get_variable(leg, CALLER)
+    peers = await _peers(ami, seat)
+    if not peers or caller in peers:
+        return caller, {}
     values = await asyncio.gather(*(context.ari.get_variable(leg, name) for name in WAYS_BACK))
-    return {f"__{name}": value for name, value in zip(WAYS_BACK, values, strict=True)}
+    return peers[0], {f"__{name}": value for name, value in zip(WAYS_BACK, values, strict=True)}
+
+
+async def _set(ami: AmiClient, caller: str, variables: dict[str, str], *, optional: bool) -> None:
+    if caller:
+        actions = (
+            ami.action("Setvar", Channel=caller, Variable=name, Value=value) for name, value in variables.items()
+        )
+        await asyncio.gather(*actions, return_exceptions=optional)

@@ -619,6 +619,8 @@ class Call:
         match event:
             case rt.SessionReady():
                 self._dialogue.use(self._model.session)
+                if self._model.at_first:
+                    self.context.model_health.accepts(self._dialogue.role.name)
                 self._feed(ev.ModelReady())
             case rt.SessionRenewed():
                 self._dialogue.renew(self._model.session, now)
@@ -952,7 +954,7 @@ class Call:
     async def _return_to_dialplan(self, result: Result) -> None:
         """Leave Stasis with ARIAGENT_RESULT set, so that the dialplan can send the caller to the human queue."""
         joined = self.arrival.seat is not None and self._parties.changed
-        if joined and result is not Result.DONE and await to_human_queue(self.context, self.arrival):
+        if joined and result is not Result.DONE and await to_human_queue(self.context, self.arrival, self.leg):
             return
         await self._leg.give_back(result)
 

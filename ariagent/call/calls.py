@@ -122,6 +122,9 @@ class Calls:
     def _converses(self, linked_id: str, name: str) -> bool:
         return any(call.converses(linked_id, name) for call in self._calls)
 
+    def _served(self, channel_id: str) -> bool:
+        return any(call.owns(channel_id) for call in self._calls)
+
     def _refusal(self, context: Context) -> str:
         """Why no new call is taken, or nothing."""
         if not self._admitting:
@@ -167,7 +170,7 @@ class Calls:
         record.tell(ended, now)
         context.metrics.ended(termination)
         try:
-            await give_back(context.ari, channel, termination.result)
+            await give_back(context.ari, channel, termination.result, served=lambda: self._served(channel))
         except AriError as error:
             log.error("call.return_failed", extra={"fields": {"call": call_id, "cause": error.line}})
             self._look_again()
@@ -211,7 +214,7 @@ class Calls:
             return
         args, resumes = arguments(channel, context.settings.asterisk.app), known.get(channel_id)
         # Asked now: it may have entered just now.
-        if (args is None and resumes is None) or any(call.owns(channel_id) for call in self._calls):
+        if (args is None and resumes is None) or self._served(channel_id):
             return
         entered = StasisStarted(channel, args or ())
         if resumes is None and channel.state != "Up":
@@ -262,9 +265,9 @@ class Calls:
         for call, leg in legs:
             if leg not in present:
                 call.on_ari(StasisEnded(leg))  # which is not about the call's leg any more if that has changed
-        swept = [await self._sweep(context, channel_id) for channel_id in present]
+        swept = await asyncio.gather(*(self._sweep(context, channel_id) for channel_id in present))
         for bridge_id in set(bridges):
-            if any(call.media.bridge == bridge_id or call.owns(bridge_id) for call in self._calls):
+            if self._served(bridge_id) or any(call.media.bridge == bridge_id for call in self._calls):
                 continue
             try:
                 await context.ari.destroy_bridge(bridge_id)
@@ -276,14 +279,14 @@ class Calls:
         try:
             channel = await context.ari.channel(channel_id)
             # Asked now: a call may have begun since the list was made.
-            if handed_over(channel) or any(call.owns(channel_id) for call in self._calls):
+            if handed_over(channel) or self._served(channel_id):
                 return True
             if self._reminder.due(channel_id, time.monotonic()):
                 log.warning("orphan_call.found", extra={"fields": {"channel": channel_id, "name": channel.name}})
             if channel.name.startswith(MEDIA_PREFIX) or channel_id.startswith(WARM_PREFIX):
                 await context.ari.hang_up(channel_id)
             else:
-                await give_back(context.ari, channel_id, Result.ERROR)
+                await give_back(context.ari, channel_id, Result.ERROR, served=lambda: self._served(channel_id))
         except AriError as error:
             return self._not_released("channel", channel_id, error)
         return True

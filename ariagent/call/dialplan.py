@@ -1,6 +1,7 @@
 """Gives a channel back to the dialplan, which sends the caller to the human queue."""
 
 import asyncio
+from collections.abc import Callable
 
 from ariagent.ari.client import AriClient, ConflictError, NotFoundError
 from ariagent.ari.events import Place
@@ -12,13 +13,22 @@ PAUSES_S = (0.2, 1.0, 3.0)
 versions of Asterisk are known to stall for a while."""
 
 
-async def give_back(ari: AriClient, channel_id: str, result: Result, place: Place | None = None) -> None:
+async def give_back(
+    ari: AriClient,
+    channel_id: str,
+    result: Result,
+    place: Place | None = None,
+    *,
+    served: Callable[[], bool] = lambda: False,
+) -> None:
     """Let the channel leave Stasis with ARIAGENT_RESULT set; it continues at ``place``, or where it came from.
 
-    A channel that is gone, or has left Stasis for good, is fine. Raises AriError when Asterisk refuses again and
-    again: the caller is stuck.
+    A channel that is gone, or has left Stasis for good, is fine. One that has left may come in again as a new call:
+    ``served`` says so, before each try. Raises AriError when Asterisk refuses again and again: the caller is stuck.
     """
     for pause in (*PAUSES_S, None):
+        if served():
+            return
         try:
             await _once(ari, channel_id, result, place)
         except NotFoundError:

@@ -6,14 +6,22 @@ None of them is worth a call: a value that Asterisk cannot give counts as not se
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
+from ariagent.agents.choose import DIALLED, EXTENSION, QUEUE
 from ariagent.ari.client import AriClient, NotFoundError, RefusedError
 from ariagent.errors import AriError
 from ariagent.logs import CallLog
+from ariagent.pool.owner import APP
 from ariagent.records.events import VariableNotRead
 from ariagent.reminder import Reminder
 
 CALLER = "ARIAGENT_CALLER"
 """The shipped dialplan sets it on a queue's caller: the name of the caller's channel. Seats inherit it."""
+HUMAN_QUEUE = "ARIAGENT_HUMAN_QUEUE"
+"""The call's human queue, else the global variable: the dialplan's."""
+PEER = "BRIDGEPEER"
+"""Asterisk's: the names of the channels that a channel is bridged with."""
+WAYS_BACK = (APP, QUEUE, EXTENSION, DIALLED, HUMAN_QUEUE)
+"""By these a caller whom nobody takes gets to the human queue, or comes back to the AI. Seats inherit them."""
 LIMIT_S = 2.0
 """How long all of a call's variables may take together."""
 

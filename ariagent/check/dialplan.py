@@ -6,11 +6,12 @@ from typing import Self
 from urllib.parse import quote
 
 from ariagent import __version__
+from ariagent.call.variables import HUMAN_QUEUE
 from ariagent.check.ari import Probe
 from ariagent.check.report import INSTALL, Result, Say, failed, ok, skipped, warning
 from ariagent.check.site import Site
 from ariagent.errors import AriError
-from ariagent.pool.owner import NO_SEATS_REMEDY
+from ariagent.pool.owner import APP, NO_SEATS_REMEDY
 
 NAME = "dialplan"
 CONTEXT = "ariagent-internal"
@@ -50,10 +51,10 @@ class Dialplan:
         """``read`` returns the value of a global variable, or ""."""
         return cls(
             version=await read("ARIAGENT_DIALPLAN"),
-            app=await read("ARIAGENT_APP"),
+            app=await read(APP),
             numbers=tuple((await read("ARIAGENT_NUMBERS")).split()),
             ai_queue=await read("ARIAGENT_AI_QUEUE"),
-            human_queue=await read("ARIAGENT_HUMAN_QUEUE"),
+            human_queue=await read(HUMAN_QUEUE),
             last_resort=await read("ARIAGENT_LAST_RESORT"),
             supervised=bool(await read("ARIAGENT_SUPERVISORS") or await read("ARIAGENT_SUPERVISOR_PIN")),
             keyed=await read("ARIAGENT_SUPERVISOR_KEYED") == "yes",

@@ -133,7 +133,8 @@ def drain(
 drain.__doc__ = f"""Drain the service: it ends when its calls have ended. Use it for an upgrade.
 
     The AI's seats take no more calls at once, and new direct callers go to the human queue. Running calls may continue
-    for drain_timeout_s; then the remaining callers go to the human queue. SIGTERM does the same.
+    for drain_timeout_s; then the remaining callers go where drain_to says: to the human queue, unless it is changed.
+    SIGTERM does the same.
 
     The shipped systemd unit starts the service again as soon as it has ended (`Restart=always`). To stop it for good,
     for instance before a shutdown of the machine, use `systemctl stop ariagent`: that drains as well.

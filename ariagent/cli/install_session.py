@@ -95,17 +95,15 @@ class Session:
             "choices": choices.document(),
             "changes": [str(path) for path in changed],
             "obstacles": plan.found.obstacles,
-            "notes": plan.found.notes,
             "diff": diff,
             "applied": False,
         }
         for obstacle in plan.found.obstacles:
             self._say(f"cannot install: {obstacle}", error=True)
+        self._say("" if plan.found.obstacles else diff, end="")
+        self._say_notes(plan.found.notes)
         if plan.found.obstacles:
             return 1
-        self._say(diff, end="")
-        for note in plan.found.notes:
-            self._say(f"note: {note}")
         if not changed:
             self._say("Everything is in place.")
         elif not apply:
@@ -157,8 +155,8 @@ class Session:
             given["contexts"] = (chosen,) if chosen in contexts else tuple(chosen.replace(",", " ").split())
             if not chosen:
                 named = f" (phones are in {', '.join(contexts)})" if contexts else ""
-                self._say(
-                    f"note: no phone can dial the AI's number yet. Name the phones' context: --context NAME{named}"
+                self._say_notes(
+                    [f"no phone can dial the AI's number yet. Name the phones' context: --context NAME{named}"]
                 )
         if asks and "numbers" not in given:
             given["numbers"] = tuple(typer.prompt("Number of the AI", default=DEFAULT_NUMBER).replace(",", " ").split())

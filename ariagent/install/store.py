@@ -254,9 +254,10 @@ class Store:
         untouched = _digest(now) == entry.after
         rest = taken_out(now)
         changed = "was changed after the installation"
+        stays = f"{path} stays: it {changed}; only ariagent's lines were removed"
         if not entry.existed:
             if rest.strip() and (has_ours(now) or is_of_site(path)):
-                return end(rest, f"{path} stays: it {changed}; only ariagent's lines were removed")
+                return end(rest, stays)
             if untouched or not rest.strip():
                 return end(None)
             kept = self.folder / "kept"
@@ -267,7 +268,7 @@ class Store:
             return end(now)  # taken back already
         if untouched and before is not None:
             return end(before, copy=copy)
-        return end(rest, f"{path} {changed}; only ariagent's lines were removed")
+        return end(rest, stays)
 
     def _take_back(self, entry: Entry) -> list[str]:
         end = self._ending(entry)

@@ -9,6 +9,8 @@ NO_SEATS_REMEDY = (
     "service, set asterisk.app to the application of these seats"
 )
 CUSTOM = "custom:"
+APP = "ARIAGENT_APP"
+"""The dialplan's variable with the Stasis application that callers are sent to: global, and inherited by a call."""
 
 
 async def applications(client: AmiClient, number: str, context: str) -> set[str]:
@@ -21,7 +23,7 @@ async def applications(client: AmiClient, number: str, context: str) -> set[str]
     hint = await _read(client, "ExtensionState", "hint", Exten=number, Context=context)
     devices = (device.strip() for device in hint.split("&"))
     named = {device[len(CUSTOM) :] for device in devices if device.lower().startswith(CUSTOM)} - {""}
-    return named or {await _read(client, "Getvar", "value", Variable="ARIAGENT_APP")} - {""}
+    return named or {await _read(client, "Getvar", "value", Variable=APP)} - {""}
 
 
 async def _read(client: AmiClient, action: str, key: str, **fields: str) -> str:

@@ -26,6 +26,8 @@ class ModelHealth(Breaker):
         self._sessions = [0] * len(self.endpoints)
         self.must_speak = False
         """Whether the model was silent in a call: a trial passes only if it speaks."""
+        self.refused: dict[str, str] = {}
+        """Agents that the first endpoint refuses, and why, as far as it is known."""
 
     # -- which endpoint -----------------------------------------------------------------------------
 
@@ -48,6 +50,11 @@ class ModelHealth(Breaker):
         """A call has a session at this endpoint that can be used."""
         self._avoided_until[place] = float("-inf")
         self._sessions[place] += 1
+
+    def accepts(self, agent: str) -> None:
+        """A call of this agent has a session at the first endpoint. If that refused the agent before, it was mended."""
+        if self.refused.pop(agent, None) is not None:
+            self.doubt()  # it may accept others, too
 
     def session_ended(self, place: int) -> None:
         """A call no longer has the session that it reported by ``session_made``."""

@@ -129,6 +129,11 @@ class ModelLine:
         return self.client.session
 
     @property
+    def at_first(self) -> bool:
+        """Whether there is a session now, at the first endpoint."""
+        return self._counted == 0
+
+    @property
     def dropped_s(self) -> float:
         """Caller audio that a slow network did not take; see ``RealtimeClient``."""
         return self._dropped_s + self.client.dropped_s

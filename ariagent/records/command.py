@@ -70,8 +70,14 @@ def delete(configuration: Path | None, call_id: str) -> None:
     call = store.find(call_id)
     if call.id != call_id:
         raise ConfigurationError(f"--delete needs the whole id of a call: {call.id}?")
-    store.delete(call)
+    erased = store.delete(call)
     typer.echo(f"Deleted {call.id}")
+    if not erased:
+        typer.echo(
+            "Its data stays on the disk while another program reads the records. Then the service overwrites it, at "
+            "its next start if it is down",
+            err=True,
+        )
 
 
 def moment(text: str, now: float, zone: tzinfo | None = None) -> float:

@@ -139,9 +139,13 @@ class Journal:
         self._inode = 0
         self._file = 0
         self._process = 0
+        self._last_call = 0
+        """The last row of a call that this journal made."""
         self._reported = float("-inf")
         self._failing = False
         self._seen_due = self._purge_due = self._erase_due = 0.0
+        self._foreign = 0
+        """SQLite's ``data_version``: another one after a change that somebody else made."""
         self._closing = threading.Event()
         self._give_up = 0.0
         self._due = threading.Event()
@@ -282,7 +286,8 @@ class Journal:
         try:
             if record.row is None or record.row[0] != self._file:
                 again = record.row is not None
-                call = rows.insert_call(base, self._process, record.call_id, record.began)
+                call = rows.insert_call(base, self._process, record.call_id, record.began, self._last_call)
+                self._last_call = call
                 record.row = self._file, call
                 fresh.append(record)
                 if again and record.head is not None and record.head is not row:
@@ -309,6 +314,9 @@ class Journal:
             if deleted < PURGE_CALLS:
                 self._purge_due = now + PURGE_S
                 _purge_damaged(self.path, wall - self._keep_s)
+        (foreign,) = self._connect().execute("PRAGMA data_version").fetchone()
+        if foreign != self._foreign:  # `ariagent calls --delete` may have left erased rows in the write-ahead log
+            self._foreign, self._erase_due = foreign, 0.0
         if now >= self._erase_due:
             base = self._connect()
             self._erase_due = now + ERASE_AGAIN_S

@@ -136,14 +136,18 @@ def renew_process(base: sqlite3.Connection, process: int, now: float) -> None:
     base.execute("UPDATE processes SET seen = ? WHERE id = ?", (now, process))
 
 
-def insert_call(base: sqlite3.Connection, process: int, call_id: str, began: float) -> int:
-    """A row for a call; one that was here before under the same id gets the next number of visit."""
+def insert_call(base: sqlite3.Connection, process: int, call_id: str, began: float, last: int) -> int:
+    """A row for a call; one that was here before under the same id gets the next number of visit.
+
+    It is above the row ``last``, which may be deleted: late events of that call are not to get into this one.
+    """
     call = encodable(call_id)
     insert = (
-        "INSERT INTO calls (process, call, began, visit) "
-        "VALUES (?, ?, ?, (SELECT coalesce(max(visit), 0) + 1 FROM calls WHERE call = ?))"
+        "INSERT INTO calls (id, process, call, began, visit) VALUES "
+        "((SELECT max(coalesce(max(id), 0), ?) + 1 FROM calls), ?, ?, ?, "
+        "(SELECT coalesce(max(visit), 0) + 1 FROM calls WHERE call = ?))"
     )
-    row = base.execute(insert, (process, call, float(began), call)).lastrowid
+    row = base.execute(insert, (last, process, call, float(began), call)).lastrowid
     assert row is not None
     return row
 

@@ -5,7 +5,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from pathlib import Path
@@ -15,13 +15,15 @@ from ariagent.errors import AriagentError
 from ariagent.localtime import day as local_day
 from ariagent.localtime import midnight
 from ariagent.realtime.events import TOKENS, Usage
-from ariagent.records import schema
+from ariagent.records import rows, schema
 from ariagent.records.alive import Identity
 from ariagent.records.cost import KINDS
 from ariagent.records.events import MessageTaken
 from ariagent.records.model import CallRow, EventRow, MessageRow, UseRow, WaveRow, of_kind
 
 LOCKED_S = 5.0
+ERASE_LIMIT_S, ERASE_AGAIN_S = 3.0, 0.05
+"""How long, and how often, the write-ahead log is tried to be emptied while somebody reads."""
 GroupBy = Literal["agent", "day"]
 
 
@@ -177,18 +179,30 @@ class Store:
 
     # -- changes ----------------------------------------------------------------------------------
 
-    def delete(self, call: CallRow) -> None:
-        """Erase everything kept of ``call``. Raises RecordsError for one in progress."""
+    def delete(self, call: CallRow) -> bool:
+        """Erase everything kept of ``call``. Raises RecordsError for one in progress.
+
+        Returns whether nothing of it is left on the disk. Somebody who reads prevents that; a service that writes here
+        erases the rest soon, or when it starts.
+        """
         if call.live:
             raise RecordsError(f"the call {call.id} is still running", remedy="Delete it after its end")
         if not os.access(self.path, os.W_OK):
             raise self._unreadable(f"{self.path} is not writable")
         try:
             with closing(schema.connect(self.path, writes=True, timeout_s=LOCKED_S)) as base:
-                base.execute("DELETE FROM calls WHERE id = ?", (call.row,))
-                base.execute("PRAGMA incremental_vacuum(500)").fetchall()
-                # The write-ahead log holds it until then.
-                base.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                base.create_function("lives", 4, _lives)
+                # It may have been deleted, or taken over, since it was read; and its row may be another call's now.
+                same, over = "id = ? AND call = ? AND visit = ?", f"(ended IS NOT NULL OR NOT {_RUNS})"
+                values = (call.row, call.call, call.visit)
+                if not base.execute(f"DELETE FROM calls WHERE {same} AND {over}", values).rowcount:
+                    raise UnknownCallError(f"the call {call.id} was deleted at this moment, or is running again")
+                return _erased(base)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise self._unreadable(str(error)) from None
+            cause = f"another program keeps {self.path} locked; nothing was deleted"
+            raise RecordsError(cause, remedy="Run the command again") from None
         except sqlite3.Error as error:
             raise self._unreadable(str(error)) from None
 
@@ -278,6 +292,21 @@ def calls_today(directory: Path, now: float, zone: tzinfo | None = None) -> Toda
         return Today(day, midnight(now, zone))
     began = midnight(now, zone)
     return Today(day, began, *store.talked_s(began), store.callers(now - 3600))
+
+
+def _erased(base: sqlite3.Connection) -> bool:
+    """Empty the write-ahead log, which holds what was deleted; returns whether that was possible in time.
+
+    A checkpoint that waits for readers itself keeps the service from writing.
+    """
+    until = time.monotonic() + ERASE_LIMIT_S
+    with suppress(sqlite3.OperationalError):
+        base.execute("PRAGMA incremental_vacuum(500)").fetchall()
+        base.execute("PRAGMA busy_timeout=0").fetchall()
+        while not (erased := rows.erased(base)) and time.monotonic() < until:
+            time.sleep(ERASE_AGAIN_S)
+        return erased
+    return False
 
 
 def _lives(pid: int, birth: str, namespace: str, seen: float) -> bool:

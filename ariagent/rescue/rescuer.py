@@ -17,6 +17,7 @@ from ariagent import ownsocket
 from ariagent.ami.client import AmiClient
 from ariagent.ami.queues import queue_exists
 from ariagent.call.recorded_calls import interrupted_calls
+from ariagent.call.variables import CALLER, HUMAN_QUEUE, PEER, WAYS_BACK
 from ariagent.config import Settings
 from ariagent.dialogue.handoff import clean
 from ariagent.dialogue.history import History
@@ -40,7 +41,6 @@ DOUBT_S = 30.0
 CONTEXT = "ariagent-handoff"
 LAST_RESORT = {"Context": "ariagent-human", "Exten": "human"}
 """The dialplan's own way to a human agent, or to a spoken sentence if there is none."""
-HUMAN_QUEUE = "ARIAGENT_HUMAN_QUEUE"
 NOWHERE = "the last resort"
 WAIT_S = 300
 """How long callers wait in the human queue before the dialplan continues."""
@@ -222,10 +222,10 @@ class Rescuer:
             if who.way is Way.HANG_UP:
                 await asterisk.action("Hangup", Channel=who.channel)
                 return Moved(who, "")
-            caller = await self._caller(asterisk, who)
-            queue = await self._human_queue(asterisk, caller)
+            caller, ways_back = await self._caller(asterisk, who)
+            queue = await self._human_queue(asterisk, who.channel if ways_back else caller)
             told = {"__ARIAGENT_CALL": who.call_id, "__ARIAGENT_REASON": REASON, "__ARIAGENT_SUMMARY": said}
-            told |= {"ARIAGENT_ANNOUNCEMENT": "", "ARIAGENT_TIMEOUT": str(WAIT_S)}
+            told |= {"ARIAGENT_ANNOUNCEMENT": "", "ARIAGENT_TIMEOUT": str(WAIT_S), **ways_back}
             set_all = (asterisk.action("Setvar", Channel=caller, Variable=n, Value=v) for n, v in told.items())
             # Ignore errors: to move the caller matters more than the summary.
             await asyncio.gather(*set_all, return_exceptions=True)
@@ -238,19 +238,23 @@ class Rescuer:
             return Moved(who, queue, error.line)
         return Moved(who, queue or NOWHERE)
 
-    async def _human_queue(self, asterisk: AmiClient, caller: str) -> str:
+    async def _human_queue(self, asterisk: AmiClient, channel: str) -> str:
         """The human queue of the call, else the site's; empty if Asterisk has neither."""
-        named = (await _variable(asterisk, caller, HUMAN_QUEUE), self._settings.human_queue or "")
+        named = (await _variable(asterisk, channel, HUMAN_QUEUE), self._settings.human_queue or "")
         for queue in named:
             if await queue_exists(asterisk, queue):
                 return queue
         return ""
 
-    async def _caller(self, asterisk: AmiClient, who: Stranded) -> str:
-        """The name of the caller's own channel."""
+    async def _caller(self, asterisk: AmiClient, who: Stranded) -> tuple[str, dict[str, str]]:
+        """The name of the caller's own channel, and the ways back that it lacks; as ``call.blind_transfer``."""
         if who.way is not Way.TRANSFER:
-            return who.channel
-        return await _variable(asterisk, who.channel, "ARIAGENT_CALLER") or who.moved_by
+            return who.channel, {}
+        named = await _variable(asterisk, who.channel, CALLER) or who.moved_by
+        peers = [name for name in (await _variable(asterisk, who.moved_by, PEER)).split(",") if name]
+        if not peers or named in peers:
+            return named, {}
+        return peers[0], {f"__{name}": await _variable(asterisk, who.channel, name) for name in WAYS_BACK}
 
 
 def _last_words(settings: Settings) -> dict[str, str]:

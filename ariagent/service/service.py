@@ -633,7 +633,7 @@ class Service:
             audio_failed=self.audio.open,
             audio=state_of(self.audio.fault),
             model=state_of(self.model.fault),
-            refused_agents=tuple(name for name in self.model_trial.refused if name in self.settings.agents),
+            refused_agents=tuple(name for name in self.model.refused if name in self.settings.agents),
             manager="not configured" if self.ami is None else self.ami.state,
             seats=self._seats_now(),
             calls=len(self.calls),

@@ -40,8 +40,7 @@ class ModelTrial:
         self._used = used
         self._health = health
         self._swept: Settings | None = None
-        self.refused: dict[str, str] = {}
-        """Agents that cannot have a session, and why, as far as it is known."""
+        self.refused = health.refused
 
     async def __call__(self) -> str:
         """Returns why the model cannot be used by any agent, or ""."""

@@ -1100,7 +1100,11 @@ class TestPeopleWhoTransferCallsToTheAgent:
             await passes(5.0)
             assert call.state is State.TALKING
             # Nobody's dialplan waits for the seat any more: the human queue is reached through the manager interface.
+            office.ami.peers["Local/03@ariagent-seat-s1;1"] = "PJSIP/eve-1"
+            office.ari.variables["s1", "ARIAGENT_HUMAN_QUEUE"] = "sales"
             await office.registry.stop()
+            told = {sent["Variable"]: sent["Value"] for sent in office.ami.sent if sent.get("Channel") == "PJSIP/eve-1"}
+            assert told["__ARIAGENT_HUMAN_QUEUE"] == "sales"
             assert office.ami.sent[-1]["Action"] == "BlindTransfer"
             assert (office.ami.sent[-1]["Context"], office.ami.sent[-1]["Exten"]) == ("ariagent-human", "human")
 

@@ -367,6 +367,23 @@ class TestCatchUp:
         assert set(server.channels) == {"left-0", "left-3"}
         assert server.bridges == ["old-1"]
 
+    async def test_one_that_left_and_came_back_as_a_new_call_is_not_swept(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(dialplan, "PAUSES_S", (0.01, 0.01, 0.01))
+        server = desk.ari_server
+        server.channels["c1"] = "PJSIP/c1"
+
+        async def come_back() -> dict[str, str]:
+            del server.answers["POST /channels/c1/continue"]
+            desk.enter("c1", "returned", "support", "TIMEOUT")
+            return {"message": "Channel not in Stasis application"}
+
+        server.answers["POST /channels/c1/continue"] = (409, come_back)
+        await desk.registry.catch_up()
+        assert server.requests.count("POST /channels/c1/continue") == 1
+        assert [call.leg for call in desk.registry.calls] == ["c1"]
+
     async def test_what_asterisk_did_not_let_go_is_swept_later(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:

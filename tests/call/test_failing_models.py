@@ -330,3 +330,12 @@ class TestFailedResponses:
             assert counted(office, "ariagent_realtime_failed_responses_total", reason="content_filter") == 2
             assert [fields["reason"] for fields in office.events("turn.failed")] == ["content_filter"] * 2
             assert call.state is State.TALKING
+
+
+@virtual_time
+async def test_a_call_of_an_agent_that_was_refused_shows_that_the_server_was_mended(tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        refused = office.context.model_health.refused
+        refused |= {"default": "no such voice", "other": "no such voice"}
+        await office.answered("c1")
+        assert (refused, office.doubts) == ({"other": "no such voice"}, ["model"])

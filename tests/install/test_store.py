@@ -207,7 +207,7 @@ def test_what_somebody_changed_since_stays(make_site: MakeSite) -> None:
     path = site.etc / "queues.conf"
     path.write_text("[general]\nx = 1\n" + path.read_text() + "[new]\n")
     assert plan_of(site).changes == []
-    assert remove(store) == [f"{path} was changed after the installation; only ariagent's lines were removed"]
+    assert remove(store) == [f"{path} stays: it was changed after the installation; only ariagent's lines were removed"]
     assert path.read_text() == "[general]\nx = 1\n" + STOCK["queues.conf"] + "[new]\n"
 
 

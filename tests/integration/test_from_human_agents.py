@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ariagent.rescue.rescuer import Rescuer, Sign, Verdict
 from lab.call import Call
 
 pytestmark = pytest.mark.asterisk
@@ -246,6 +247,25 @@ async def test_attended_and_the_model_is_lost(
     await model.close()
     await ends_with_people(call, other)
     await log.wait("call.ended", result="error", reason="model_lost")
+
+
+@pytest.mark.long
+async def test_attended_and_rescued(
+    sandbox: Any, service: Any, phone: Any, dial: Any, ear: Any, sound: Any, log: Any, ends_with_people: Any
+) -> None:
+    """The next human agent is told about the call, though the channel that had called the seat is gone."""
+    running = await service(await sandbox(scenario=SCENARIO), agent=AGENT, destinations=DESTINATIONS)
+    human = await phone("1001", register=True)
+    other = await phone("1002", register=True)
+    call, answering = await with_human_agent("7100", phone, human, ear, sound)
+    await join("7000", call, answering, human, dial, ear, sound, log)
+    settings = running.settings
+    if not settings.http.port:
+        settings = settings.model_copy(update={"http": settings.http.model_copy(update={"port": 1})})
+    [moved] = await Rescuer(settings).rescue(Verdict(Sign.SAYS_SO, None))
+    assert (moved.cause, moved.queue) == ("", "support")
+    answered = await ends_with_people(call, other)
+    assert answered.invite.headers.get("x-ariagent-call") == moved.who.call_id
 
 
 async def test_people_put_through_again_whom_the_agent_put_through(

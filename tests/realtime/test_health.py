@@ -80,3 +80,24 @@ async def test_silence_in_a_call_asks_for_a_trial_with_speech() -> None:
     finally:
         running.cancel()
         await asyncio.wait([running])
+
+
+async def test_a_refused_agent_whose_call_has_a_session_is_refused_no_more_and_the_others_are_tried() -> None:
+    health = ModelHealth(BOTH)
+    trials: asyncio.Queue[tuple[str, ...]] = asyncio.Queue()
+
+    async def trial() -> str:
+        trials.put_nowait(tuple(health.refused))
+        return ""
+
+    running = asyncio.create_task(health.run(trial))
+    try:
+        assert await asyncio.wait_for(trials.get(), LIMIT_S) == ()
+        health.refused |= {"one": "no such voice", "two": "no such voice"}
+        health.accepts("three")
+        health.accepts("one")
+        assert await asyncio.wait_for(trials.get(), LIMIT_S) == ("two",)
+        assert trials.empty()
+    finally:
+        running.cancel()
+        await asyncio.wait([running])

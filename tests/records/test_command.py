@@ -2,8 +2,11 @@
 
 import io
 import json
+import math
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,12 +20,18 @@ from ariagent.cli import application
 from ariagent.config import RecordsSettings
 from ariagent.errors import ConfigurationError
 from ariagent.records import events as rec
+from ariagent.records import journal as journal_module
+from ariagent.records import store as store_module
 from ariagent.records import terminal
 from ariagent.records.command import moment
 from ariagent.records.journal import Journal
 from ariagent.records.store import Store
 
 Run = Callable[..., Any]
+
+
+def on_disk(directory: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in directory.iterdir())
 
 
 @pytest.fixture
@@ -157,7 +166,42 @@ def test_a_call_is_deleted_by_its_whole_id_only(run: Run, sample: Callable[..., 
     assert run("--delete", "064.12").exit_code == 2
     assert run("--delete", "1795357064.12").stdout == "Deleted 1795357064.12\n"
     assert json.loads(run("--json").stdout) == {"live": [], "past": []}
-    assert b"Tuesday" not in b"".join(path.read_bytes() for path in directory.iterdir())
+    assert b"Tuesday" not in on_disk(directory)
+
+
+def test_what_a_reader_keeps_of_a_deleted_call_is_overwritten_by_the_running_service(
+    run: Run, sample: Callable[..., str], directory: Path, until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "ERASE_LIMIT_S", 0.1)
+    monkeypatch.setattr(journal_module, "ERASE_AGAIN_S", 0.05)
+    service = Journal.open(directory, RecordsSettings())
+    try:
+        sample("1795357064.12")
+        until(lambda: service._erase_due == math.inf)
+        with closing(sqlite3.connect(directory / "calls.db", isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            assert reader.execute("SELECT count(*) FROM calls").fetchone() == (1,)
+            result = run("--delete", "1795357064.12")
+            assert (result.exit_code, result.stdout) == (0, "Deleted 1795357064.12\n")
+            assert "stays on the disk while another program reads" in result.stderr
+            assert b"Tuesday" in on_disk(directory)
+        until(lambda: b"Tuesday" not in on_disk(directory))
+    finally:
+        service.close()
+
+
+def test_nothing_is_deleted_while_another_program_keeps_the_records_locked(
+    run: Run, sample: Callable[..., str], directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "LOCKED_S", 0.1)
+    sample("1795357064.12")
+    with closing(sqlite3.connect(directory / "calls.db", isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        result = run("--delete", "1795357064.12")
+    assert result.exit_code == 1
+    assert "locked; nothing was deleted" in result.stderr
+    assert "Run the command again" in result.stderr
+    assert run("--delete", "1795357064.12").exit_code == 0
 
 
 def test_a_damaged_database_is_told_in_one_line(run: Run, directory: Path) -> None:

@@ -701,3 +701,37 @@ def test_a_day_of_the_caps_is_one_of_the_sites_zone(directory: Path) -> None:
     assert calls_today(directory, began - 10, zone).day == "2026-11-29"
     assert calls_today(directory, began + 300, zone).talked_s == 60.0
     assert calls_today(directory, began + 300, ZoneInfo("UTC")).talked_s == 120.0
+
+
+def test_late_events_of_a_deleted_call_are_in_no_other_call(journal: Journal, store: Store, until: Until) -> None:
+    first = journal.begin("17.1", NOW)
+    first.tell(ENDED, NOW)
+    until(lambda: written(store) == 1)
+    store.delete(store.find("17.1"))
+    second = journal.begin("17.2", NOW)
+    second.tell(STARTED, NOW)
+    first.tell(NEXT, NOW)
+    second.tell(ENDED, NOW)
+    until(lambda: bool(store.past(None)))
+    assert [row.name for row in store.events(store.find("17.2"))] == [STARTED.NAME, ENDED.NAME]
+
+
+def test_a_call_that_changed_since_it_was_read_is_not_deleted(directory: Path, store: Store, until: Until) -> None:
+    journal = Journal.open(directory, RecordsSettings())
+    journal.begin("17.1", NOW).tell(ENDED, NOW)
+    assert journal.close()
+    call = store.find("17.1")
+    store.delete(call)
+    # Its row is another call's now.
+    journal = Journal.open(directory, RecordsSettings())
+    try:
+        journal.begin("17.2", NOW).tell(STARTED, NOW)
+        until(lambda: len(store.live()) == 1)
+        (running,) = store.live()
+        assert running.row == call.row
+        for outdated in (call, replace(running, state="lost")):  # which another process has taken over
+            with pytest.raises(RecordsError, match="deleted at this moment, or is running again"):
+                store.delete(outdated)
+        assert store.live() == [running]
+    finally:
+        journal.close()

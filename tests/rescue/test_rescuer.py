@@ -10,7 +10,9 @@ import pytest
 from aiohttp import web
 
 from ariagent import ownsocket
-from ariagent.config import Settings
+from ariagent.ami.client import AmiClient
+from ariagent.ami.protocol import Message
+from ariagent.config import AmiSettings, Settings
 from ariagent.rescue import rescuer as rescuer_module
 from ariagent.rescue.rescuer import Rescuer, Sign, Verdict
 from ariagent.webserver import WebServer
@@ -174,3 +176,59 @@ async def test_from_afar_a_crowd_of_silent_connections_is_no_death(site: Site) -
     async with crowd(site.port, 3 * server._most):
         for _ in range(5):
             assert await site.rescuer.look() is Sign.SAYS_SO
+
+
+SEAT, EVE = "Local/03@ariagent-seat-1;", "PJSIP/eve-9"
+
+
+class Manager(AmiClient):
+    """The manager interface of an Asterisk where a caller is at the seat of a dead service."""
+
+    def __init__(self, **variables: dict[str, str]) -> None:
+        """``variables``: of the seat's half in Stasis (``seat``), of its other half (``half``), of the caller."""
+        super().__init__(AmiSettings(password="x"))
+        self.variables = {SEAT + "2": variables["seat"], SEAT + "1": variables["half"], EVE: variables["caller"]}
+        self.transfers: list[dict[str, Any]] = []
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator["Manager"]:
+        yield self
+
+    async def action_list(self, name: str, /, **fields: Any) -> list[Message]:
+        seat = {"channel": SEAT + "2", "channelstate": "6", "application": "Stasis", "data": "ariagent,seat,03"}
+        return [{**seat, "linkedid": "1.1", "uniqueid": "2.2"}]
+
+    async def action(self, name: str, /, **fields: Any) -> Message:
+        variable = str(fields.get("Variable", ""))
+        if name == "Getvar" and variable.startswith("QUEUE_EXISTS("):
+            return {"value": "1"}
+        if name == "Getvar":
+            return {"value": self.variables.get(fields["Channel"], {}).get(variable, "")}
+        if name == "Setvar" and "Channel" in fields:
+            self.variables[fields["Channel"]][variable.removeprefix("__")] = fields["Value"]
+        if name == "BlindTransfer":
+            self.transfers.append(fields)
+        return {}
+
+
+@pytest.mark.parametrize("joined", [False, True])
+async def test_a_seats_caller_is_told_about_and_keeps_their_way_back(
+    site: Site, joined: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With ``joined`` a human agent had called 7000 and transferred the caller: the human agent's channel is gone."""
+    ways = {"ARIAGENT_APP": "ariagent", "ARIAGENT_QUEUE": "frontline", "ARIAGENT_HUMAN_QUEUE": "sales"}
+    known = {} if joined else {"ARIAGENT_HUMAN_QUEUE": "sales"}
+    manager = Manager(
+        seat={"ARIAGENT_CALLER": "PJSIP/anna-1" if joined else EVE, **ways}, half={"BRIDGEPEER": EVE}, caller=known
+    )
+    if not joined:
+        del manager.variables[SEAT + "2"]["ARIAGENT_HUMAN_QUEUE"]  # set without __: only the caller's channel has it
+    site.rescuer._asterisk = manager
+    monkeypatch.setattr(rescuer_module, "_last_words", lambda settings: {"1.1": "agent: Good day."})
+    [moved] = await site.rescuer.rescue(Verdict(Sign.GONE, None))
+    assert (moved.cause, moved.queue) == ("", "sales")
+    assert manager.transfers == [{"Channel": SEAT + "1", "Context": "ariagent-handoff", "Exten": "sales"}]
+    told = manager.variables[EVE]
+    assert (told["ARIAGENT_CALL"], told["ARIAGENT_SUMMARY"]) == ("1.1", "agent: Good day.")
+    assert told["ARIAGENT_HUMAN_QUEUE"] == "sales"
+    assert told.get("ARIAGENT_QUEUE") == ("frontline" if joined else None)
