@@ -178,6 +178,7 @@ class MemoryAri(AriClient):
     def leaves(self, channel_id: str) -> None:
         """The channel is hung up, by whomever."""
         if channel_id in self.names:
+            self.tell("ChannelHangupRequest", channel_id)
             self.tell("StasisEnd", channel_id)
             self.tell("ChannelDestroyed", channel_id, cause=16)
             self.names.pop(channel_id, None)
@@ -342,6 +343,7 @@ class MemoryAmi(AmiClient):
         """The channels that others are bridged with, by their names."""
         self.globals: dict[str, str] = {}
         """Asterisk's global variables."""
+        self._logged_in.set()
         self._ari = ari
 
     async def action(self, name: str, /, **fields: Any) -> Message:

@@ -233,6 +233,30 @@ async def test_attended_handed_on_and_back(
     await log.wait("call.ended", count=2)
 
 
+async def test_attended_handed_on_and_sent_back(
+    sandbox: Any, service: Any, phone: Any, dial: Any, ear: Any, sound: Any, log: Any
+) -> None:
+    """The caller's channel once took the place of a human agent's, and Asterisk says so again when it comes back."""
+    model = await sandbox(scenario=SCENARIO)
+    await service(model, agent=AGENT, destinations=DESTINATIONS)
+    human = await phone("1001", register=True)
+    call, answering = await with_human_agent("1001", phone, human, ear, sound)
+    await join("7001", call, answering, human, dial, ear, sound, log)
+    other = await phone("1002", register=True)
+    await call.send_dtmf("1")
+    incoming = await other.incoming(LIMIT_S)
+    await incoming.answer()
+    await log.wait("call.ended", result="transferred")
+    listening = ear(incoming)
+    await call.play(sound.tone(0.5))
+    await listening.utterance()
+    assert await incoming.refer("7001") == 200
+    await log.wait("call.answered", count=2)
+    await call.hangup()
+    await log.wait("call.ended", count=2)
+    assert [each["reason"] for each in log.named("call.ended")] == ["handed_over", "caller_hung_up"]
+
+
 async def test_attended_and_the_model_is_lost(
     sandbox: Any, service: Any, phone: Any, dial: Any, ear: Any, sound: Any, log: Any, ends_with_people: Any
 ) -> None:
