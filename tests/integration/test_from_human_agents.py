@@ -233,24 +233,30 @@ async def test_attended_handed_on_and_back(
     await log.wait("call.ended", count=2)
 
 
-async def test_attended_handed_on_and_sent_back(
+async def test_handed_on_and_sent_back_on_a_channel_that_took_anothers_place(
     sandbox: Any, service: Any, phone: Any, dial: Any, ear: Any, sound: Any, log: Any
 ) -> None:
-    """The caller's channel once took the place of a human agent's, and Asterisk says so again when it comes back."""
-    model = await sandbox(scenario=SCENARIO)
-    await service(model, agent=AGENT, destinations=DESTINATIONS)
+    """The caller picked up the call of another phone (Replaces, RFC 3891): Asterisk tells of it again when they come
+    back."""
+    await service(await sandbox(scenario=SCENARIO), agent=AGENT, destinations=DESTINATIONS)
     human = await phone("1001", register=True)
-    call, answering = await with_human_agent("1001", phone, human, ear, sound)
-    await join("7001", call, answering, human, dial, ear, sound, log)
-    other = await phone("1002", register=True)
+    first, hearing = await dial("7001")
+    await hearing.utterance()
+    replaced = first._dialog
+    replaces = f"{replaced.call_id};to-tag={replaced.remote.tag};from-tag={replaced.local.tag}"
+    call = await (await phone()).dial("7001", headers={"Replaces": replaces})
+    await call.answered(LIMIT_S)
+    await first.ended(LIMIT_S)
+    await log.wait("call.caller_changed")
+    await log.wait("turn.agent", count=2)
     await call.send_dtmf("1")
-    incoming = await other.incoming(LIMIT_S)
-    await incoming.answer()
+    answering = await human.incoming(LIMIT_S)
+    await answering.answer()
     await log.wait("call.ended", result="transferred")
-    listening = ear(incoming)
+    listening = ear(answering)
     await call.play(sound.tone(0.5))
     await listening.utterance()
-    assert await incoming.refer("7001") == 200
+    assert await answering.refer("7001") == 200
     await log.wait("call.answered", count=2)
     await call.hangup()
     await log.wait("call.ended", count=2)
