@@ -77,9 +77,10 @@ class CallerLeg:
         return True
 
     async def on_hold(self) -> bool:
-        """Whether the caller's phone has put the call on hold. Only PJSIP tells."""
-        with suppress(AriError):
-            return await self._ari.get_variable(self.id, ON_HOLD) == "1"
+        """Whether the caller's phone has put the call on hold. Only PJSIP channels tell."""
+        if self._arrival.seat is None:
+            with suppress(AriError):
+                return await self._ari.get_variable(self.id, ON_HOLD) == "1"
         return False
 
     async def break_off(self) -> None:
