@@ -73,8 +73,8 @@ class ChannelDestroyed:
 
 @dataclass(frozen=True, slots=True)
 class HangupRequested:
-    """A channel is being hung up, by either side or by a request. If it is in our application, ``StasisEnded`` follows. A
-    channel that leaves for the dialplan has ``StasisEnded`` only (measured: 22.10.1)."""
+    """A channel is being hung up, by either side or by a request; in our application ``StasisEnded`` follows. A channel
+    that continues in the dialplan has ``StasisEnded`` only (measured: 22.10.1)."""
 
     channel_id: str
 

@@ -46,7 +46,7 @@ from ariagent.call.context import Context, TurnJudge
 from ariagent.call.far_end import twin
 from ariagent.config import AmiSettings, AsteriskSettings, RealtimeSettings, RecordsSettings, Settings
 from ariagent.dialogue.handoff import Handoff
-from ariagent.errors import AmiError, AriError
+from ariagent.errors import AmiError, AmiRefusedError, AriError
 from ariagent.metrics import Metrics
 from ariagent.phrases.store import PhraseStore
 from ariagent.realtime import events as rt
@@ -353,7 +353,10 @@ class MemoryAmi(AmiClient):
             self.sent.append({"Action": name, **{key: str(value) for key, value in fields.items()}})
             if name == "BlindTransfer":
                 leg = str(fields["Channel"]).removesuffix(";1") + ";2"
-                for channel_id in [each for each, known in self._ari.names.items() if known == leg]:
+                legs = [each for each, known in self._ari.names.items() if known == leg]
+                if not legs:
+                    raise AmiRefusedError("Channel specified does not exist")
+                for channel_id in legs:
                     _later(EVENT_S, self._ari.leaves, channel_id)
                     if fields["Context"] == JOIN_CONTEXT and channel_id not in self._ari.hanging_up:
                         joined = [each["Value"] for each in self.sent if each.get("Variable") == "ARIAGENT_JOIN"]

@@ -568,7 +568,7 @@ class TestTransferThatIsNotAnswered:
     @pytest.mark.parametrize(("leg", "request_"), MOVES)
     @virtual_time
     async def test_and_the_caller_hangs_up(self, leg: str, request_: str, tmp_path: Path) -> None:
-        """Of a seat's caller that is known only when Asterisk has had its time."""
+        """A seat's caller counts as one who has hung up only when Asterisk has had its time."""
         async with Office(tmp_path) as office:
             call = await self.unanswered(office, leg, request_, arrives_s=1e3)
             await passes(1.0 if leg == "c1" else LATE_S + 0.1)

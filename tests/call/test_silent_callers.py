@@ -152,9 +152,10 @@ async def test_a_phone_on_hold_that_sends_nothing_is_not_asked(tmp_path: Path) -
         assert await here.over(call) == Termination(Result.PERSON, "no_audio")
 
 
+@pytest.mark.parametrize("sends", [False, True])
 @virtual_time
-async def test_nor_after_another_process_has_taken_the_call_over(tmp_path: Path) -> None:
-    """That one was told of the hold."""
+async def test_nor_after_another_process_has_taken_the_call_over(sends: bool, tmp_path: Path) -> None:
+    """Asterisk told the first one of the hold, and does not tell again."""
     async with Office(tmp_path, watchdog={"no_audio_s": 200.0}, agent={"silence": SILENCE}) as here:
         here.ari.names["c1"] = "PJSIP/c1"
         here.ari.variables["c1", "CHANNEL(rtp,hold)"] = "1"
@@ -163,8 +164,8 @@ async def test_nor_after_another_process_has_taken_the_call_over(tmp_path: Path)
         await here.registry.take_over([left])
         (call,) = here.registry.calls
         await here.until(lambda: call.media.channel in here.lines)
-        here.line(call).sends = False
-        await passes(190.0)
+        here.line(call).sends = sends
+        await passes(95.0 if sends else 190.0)
         assert (asked(here), call.state) == ([], State.TALKING)
         here.ari.tell("ChannelUnhold", call.leg)
         here.line(call).sends = True
