@@ -72,6 +72,14 @@ class ChannelDestroyed:
 
 
 @dataclass(frozen=True, slots=True)
+class HangupRequested:
+    """A channel is being hung up, by either side or by a request; in our application ``StasisEnded`` follows. A channel
+    that continues in the dialplan has ``StasisEnded`` only (measured: 22.10.1)."""
+
+    channel_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class DigitReceived:
     channel_id: str
     digit: str
@@ -126,6 +134,7 @@ class PlaybackEnded:
 Event = (
     StasisStarted
     | StasisEnded
+    | HangupRequested
     | ChannelDestroyed
     | ChannelUp
     | ConnectedLine
@@ -149,6 +158,8 @@ def parse(message: dict[str, Any]) -> Event | None:
             return StasisStarted(channel_of(message["channel"]), args, _id(replaced) if replaced else None)
         case "StasisEnd":
             return StasisEnded(_id(message["channel"]))
+        case "ChannelHangupRequest":
+            return HangupRequested(_id(message["channel"]))
         case "ChannelDestroyed":
             return ChannelDestroyed(_id(message["channel"]), int(message["cause"]))
         case "ChannelDtmfReceived":
@@ -180,7 +191,7 @@ def channel_id_of(event: Event) -> str | None:
             return event.replaces or event.channel.id
         case StasisEnded() | ChannelDestroyed() | DigitReceived() | LeftBridge() | PlaybackEnded():
             return event.channel_id
-        case ChannelUp() | ConnectedLine() | HoldChanged():
+        case ChannelUp() | ConnectedLine() | HoldChanged() | HangupRequested():
             return event.channel_id
     return None
 

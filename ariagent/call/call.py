@@ -232,7 +232,7 @@ class Call:
             language=role.language if role is not None else "",
             caller_number=caller.number,
             caller_name=caller.name,
-            channel=self.arrival.channel.name,
+            channel=self._far_end.name,
             last_said=self._dialogue.last_said if self._serving else None,
         )
 
@@ -461,8 +461,10 @@ class Call:
                 self._parties.up(channel_id, now)
             case ari.ConnectedLine() if event.channel_id == self.media.channel:
                 self._parties.shown(Party.of(event.number, event.name))
+            case ari.HangupRequested() if event.channel_id == self.leg:
+                self._leg.hangs_up()
             case ari.StasisEnded() | ari.ChannelDestroyed() if event.channel_id == self.leg:
-                self._feed(ev.CallerLeft())
+                self._caller_left()
             case ari.ChannelDestroyed() if event.channel_id == self.media.channel:
                 self._media_gone()
             case ari.LeftBridge() if event.channel_id == self.media.channel:
@@ -474,6 +476,11 @@ class Call:
                 self._feed(ev.DigitPressed(event.digit))
             case ari.HoldChanged(on=on) if event.channel_id == self.leg:
                 self._line_held(on, now)
+
+    def _caller_left(self) -> None:
+        hung_up = self._leg.hung_up
+        late = not (hung_up or self.over) and self._transfers.made_late()
+        self._feed(ev.Transferred() if late else ev.CallerLeft(hung_up))
 
     def _line_held(self, on: bool, now: float) -> None:
         if self._serving:
@@ -854,10 +861,7 @@ class Call:
                 case cmd.ReturnToDialplan(result=result):
                     await self._return_to_dialplan(result)
                 case cmd.Transfer(handoff=handoff):
-                    made = await self._transfers.make(
-                        handoff, self._dialogue, self._parties, arrival=self.arrival, leg=self.leg, call_id=self.call_id
-                    )
-                    self.feed(made)
+                    self.feed(await self._transfer(handoff))
                 case cmd.HangUp():
                     await self._hang_up()
                 case cmd.Release():
@@ -870,6 +874,12 @@ class Call:
                     self.feed(ev.Released())
                 case _:
                     assert_never(command)
+
+    async def _transfer(self, handoff: Handoff) -> ev.Transferred | ev.TransferFailed:
+        arrival, leg = self.arrival, self._leg
+        return await self._transfers.make(
+            handoff, self._dialogue, self._parties, arrival=arrival, leg=leg, call_id=self.call_id
+        )
 
     async def _make_media(self) -> None:
         """Bridge, audio channel, both ends in the bridge; reported as MediaReady or MediaFailed."""
@@ -908,6 +918,8 @@ class Call:
         except AriError as error:
             await self._refused(error)
             return
+        if self.arrival.resumes is not None and await self._leg.on_hold():
+            self._line_held(True, time.monotonic())
         if self.state is State.ANSWERING:
             self._talk_begins()
             self.feed(ev.Answered())

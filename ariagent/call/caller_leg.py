@@ -15,6 +15,8 @@ from ariagent.termination import Result
 
 REPLACED_S = 3.0
 """Seconds in which a phone that another one replaced may hang up by itself."""
+ON_HOLD = "CHANNEL(rtp,hold)"
+"""1 or 0; Asterisk refuses it for channels other than PJSIP (measured: 22.10.1, HTTP 500)."""
 
 
 class CallerLeg:
@@ -25,6 +27,8 @@ class CallerLeg:
     ) -> None:
         self.id = arrival.channel.id
         """Id of the caller's channel; another one after a transfer."""
+        self.hung_up = False
+        """Whether it is being hung up. Of a seat's channel that is not known, see ``hangs_up``."""
         self._ari = ari
         self._arrival = arrival
         self._log = log
@@ -42,7 +46,11 @@ class CallerLeg:
         ending = asyncio.ensure_future(self._end_replaced(self.id))
         self._replaced.add(ending)
         ending.add_done_callback(self._replaced.discard)
-        self.id = channel_id
+        self.id, self.hung_up = channel_id, False
+
+    def hangs_up(self) -> None:
+        """Asterisk hangs it up. It does so with a seat's channel, too, when it has transferred the seat's caller."""
+        self.hung_up = self._arrival.seat is None
 
     async def _end_replaced(self, channel_id: str) -> None:
         """Asterisk leaves such a channel in Stasis, where nobody would serve it, count it or end it."""
@@ -68,6 +76,13 @@ class CallerLeg:
         except AriError:
             return True
         return True
+
+    async def on_hold(self) -> bool:
+        """Whether the caller's phone has put the call on hold, as far as Asterisk says."""
+        if self._arrival.seat is None:
+            with suppress(AriError):
+                return await self._ari.get_variable(self.id, ON_HOLD) == "1"
+        return False
 
     async def break_off(self) -> None:
         """Have a seat that serves nobody answer, before it is given back.

@@ -102,8 +102,8 @@ class Calls:
         if event.channel.name.startswith(MEDIA_PREFIX) or event.channel.id.startswith(WARM_PREFIX):
             self._spawn(self._discard(context, event.channel.id))
             return
-        # If a channel once took another's place, Asterisk says so again whenever the channel enters.
-        if event.replaces is not None and event.args[:1] != (RETURNED,):
+        # If a channel once took another's place, Asterisk says so again whenever the dialplan lets it enter.
+        if event.replaces is not None and event.channel.app_name != "Stasis":
             # It took the place of a participant whose call is over: no new call of somebody's.
             self._spawn(self._turn_away(context, event, Termination(Result.ERROR, "late_transfer")))
             return

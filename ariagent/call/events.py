@@ -61,6 +61,9 @@ class Answered:
 class CallerLeft:
     """The caller's channel hung up or left our application."""
 
+    hung_up: bool = False
+    """The caller is known to have hung up."""
+
 
 @dataclass(frozen=True, slots=True)
 class LegReplaced:
@@ -89,7 +92,7 @@ class Transferred:
 
 @dataclass(frozen=True, slots=True)
 class TransferFailed:
-    """Asterisk would not; the caller is still with us."""
+    """Asterisk has not taken the caller, as far as is known. They are still with us, or have hung up meanwhile."""
 
     cause: str
 

@@ -41,6 +41,7 @@ OVERTIME_S = 60.0
 """Beyond the longest call, at which the agent says goodbye, until it is ended without one."""
 
 
+HUNG_UP = Termination(Result.DONE, "caller_hung_up")
 MEDIA_FAILED = "media_failed"
 """The reason of calls whose audio could not be had, or was lost."""
 
@@ -100,9 +101,10 @@ class CallMachine:
 
     def handle(self, event: ev.Event, now: float) -> list[Command]:
         """Take one event; the commands are to be done in order. Raises IllegalEventError."""
-        if self.state in (State.ENDING, State.ENDED) and not isinstance(event, ev.Released):
+        over = self.state in (State.ENDING, State.ENDED) and not isinstance(event, ev.Released)
+        if over and (self.state, type(event)) not in TRANSITIONS:
             return []  # late news of a call that is over
-        if self._lost is not None and isinstance(event, ev.TransferFailed):
+        if self._lost is not None and self.state is State.TRANSFERRING and isinstance(event, ev.TransferFailed):
             event = ev.Stranded()
         if isinstance(event, ev.PartyChanged) and self.moving is not None:
             return []  # whoever it is goes where a supervisor wants them
@@ -185,7 +187,7 @@ class CallMachine:
         yield cmd.StartTalking()
 
     def _caller_left(self, event: ev.Event, now: float) -> "Iterable[Command]":
-        return self._end(Termination(Result.DONE, "caller_hung_up"))
+        return self._end(HUNG_UP)
 
     def _no_model(self, event: ev.Event, now: float) -> "Iterable[Command]":
         assert isinstance(event, ev.ModelFailed)
@@ -285,6 +287,17 @@ class CallMachine:
     def _handed_over(self, event: ev.Event, now: float) -> "Iterable[Command]":
         return self._end(Termination(Result.TRANSFERRED, "handed_over"))
 
+    def _left_meanwhile(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        """A caller who leaves while Asterisk is asked was transferred, unless they hung up."""
+        assert isinstance(event, ev.CallerLeft)
+        return self._caller_left(event, now) if event.hung_up else self._handed_over(event, now)
+
+    def _not_taken(self, event: ev.Event, now: float) -> "Iterable[Command]":
+        """The caller left while Asterisk was asked, and it has not taken them."""
+        if self.termination is not None and self.termination.result is Result.TRANSFERRED:
+            self.termination = HUNG_UP
+        return ()
+
     def _explain(self, event: ev.Event, now: float) -> "Iterable[Command]":
         handoff, self._handoff, self._final = self._handoff, None, False
         self.termination = None  # the reason of a goodbye before the transfer
@@ -358,14 +371,14 @@ TRANSITIONS: dict[tuple[State, type[ev.Event]], tuple[State, Action]] = {
     (State.BEFORE_TRANSFER, ev.LeaveRequested): (State.TRANSFERRING, CallMachine._note_loss),
     (State.TRANSFERRING, ev.Transferred): (State.ENDING, CallMachine._handed_over),
     (State.TRANSFERRING, ev.TransferFailed): (State.TALKING, CallMachine._explain),
-    (State.TRANSFERRING, ev.CallerLeft): (State.ENDING, CallMachine._handed_over),
+    (State.TRANSFERRING, ev.CallerLeft): (State.ENDING, CallMachine._left_meanwhile),
     (State.TRANSFERRING, ev.Stranded): (State.ENDING, CallMachine._strand),
     (State.TRANSFERRING, ev.ModelFailed): (State.TRANSFERRING, CallMachine._note_loss),
     (State.TRANSFERRING, ev.MediaFailed): (State.TRANSFERRING, CallMachine._note_loss),
     (State.TRANSFERRING, ev.StopRequested): (State.TRANSFERRING, CallMachine._note_loss),
     (State.TRANSFERRING, ev.LeaveRequested): (State.TRANSFERRING, CallMachine._note_loss),
     (State.TRANSFERRING, ev.TransferRequested): (State.TRANSFERRING, CallMachine._nothing),
-    (State.TALKING, ev.Transferred): (State.ENDING, CallMachine._handed_over),
+    (State.ENDING, ev.TransferFailed): (State.ENDING, CallMachine._not_taken),
     (State.ENDING, ev.Released): (State.ENDED, CallMachine._finish),
 }
 for _state in (State.BEFORE_TRANSFER, State.TRANSFERRING):
@@ -388,7 +401,9 @@ for _state in (*_PREPARING, State.ANSWERING, State.TALKING, State.SAYING_GOODBYE
 for _state in (*_PREPARING, State.ANSWERING, State.TALKING, State.SAYING_GOODBYE, State.BEFORE_TRANSFER):
     TRANSITIONS[_state, ev.CallerLeft] = (State.ENDING, CallMachine._caller_left)
     TRANSITIONS[_state, ev.LegReplaced] = (_state, CallMachine._follow)
-for _state in (State.TALKING, State.SAYING_GOODBYE, State.BEFORE_TRANSFER):
+for _state in AUDIBLE:
+    # Asterisk carries out a transfer that it did not answer in time.
+    TRANSITIONS[_state, ev.Transferred] = (State.ENDING, CallMachine._handed_over)
     TRANSITIONS[_state, ev.PartyChanged] = (State.TALKING, CallMachine._meet)
 for _state in (*_PREPARING, State.ANSWERING, State.TRANSFERRING):
     TRANSITIONS[_state, ev.PartyChanged] = (_state, CallMachine._nothing)
@@ -421,6 +436,8 @@ Some events do not change the state:
 * `DigitPressed`: the caller has pressed a key. In `talking` and `saying_goodbye` ariagent follows the agent's `keypad`
   settings. In other states it ignores the key.
 * `LegReplaced`: another channel replaces the caller's channel.
+* `TransferFailed`: in `ending`, the caller has left while Asterisk was asked for a transfer. It has not taken them, so
+  they have hung up.
 * `PartyChanged`: a human agent has transferred a caller to the AI during the call. The agent greets the caller.
 * `ModelFailed`, `AgentFailed`: in `saying_goodbye` the caller still hears the goodbye to its end. If something
   cancels the goodbye, for example words of the caller, the call does not return to `talking`. ariagent transfers the

@@ -4,17 +4,21 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 
 from ariagent.audio.rates import ModelCodec, ModelEncoding
 from ariagent.call import events as ev
 from ariagent.call.announcement import Announcement
 from ariagent.call.arrival import Arrival
 from ariagent.call.attended_transfer import AttendedTransfer
-from ariagent.call.blind_transfer import transfer
+from ariagent.call.blind_transfer import UnansweredError, transfer
+from ariagent.call.caller_leg import CallerLeg
 from ariagent.call.context import Context
+from ariagent.call.machine import TRANSFER_TIMEOUT_S
 from ariagent.call.warm_transfer import WarmTransfer
 from ariagent.dialogue.dialogue import Dialogue
 from ariagent.dialogue.handoff import Handoff
+from ariagent.dialogue.memory import Memory
 from ariagent.errors import AsteriskError
 from ariagent.logs import CallLog
 from ariagent.records import events as rec
@@ -24,6 +28,9 @@ ANNOUNCEMENT_LIMIT_S = 8.0
 """How long after the caller is gone an announcement may take that somebody is about to hear."""
 CALLER_GONE_S = 1.0
 """How long after the caller is gone Asterisk's answer is waited for while a human agent waits on the line."""
+LATE_S = 20.0
+"""How long Asterisk may still carry out a transfer that it did not answer. A seat's caller who hangs up in this time
+counts as transferred, too: Asterisk ends the seat's channel in the same way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,19 @@ class TransferOutcome:
     """How the call ended; None: the caller is still with the agent."""
     went: Handoff | None
     """The transfer that was made, if one was."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unanswered:
+    """A transfer that Asterisk was asked for and did not answer."""
+
+    call_id: str
+    memory: Callable[[], Memory]
+    """Returns the agent's memory of the conversation."""
+    until: float
+    """Asterisk may carry it out until then, in monotonic seconds."""
+    made: Callable[[], None]
+    """Tells that it was made."""
 
 
 class Transfers:
@@ -68,6 +88,7 @@ class Transfers:
         self._waiting: list[asyncio.Future[TransferOutcome]] = []
         self._asking = False
         """Asterisk is being asked; the caller may have left before it answers."""
+        self._unanswered: _Unanswered | None = None
         self._gone_at: float | None = None
         self._limit: asyncio.Timeout | None = None
 
@@ -147,7 +168,7 @@ class Transfers:
         parties: AttendedTransfer,
         *,
         arrival: Arrival,
-        leg: str,
+        leg: CallerLeg,
         call_id: str,
     ) -> ev.Transferred | ev.TransferFailed:
         """Transfer the caller. Never raises AsteriskError."""
@@ -162,48 +183,75 @@ class Transfers:
             # The channel that stands for them may show another number, or none.
             variables |= parties.current.caller_id()
         outlook = announcement.outlook if path and announcement is not None else ""
-        queue_call = ""
         # A supervisor who takes over waits on a line of their own.
         found = bool(handoff.joins) and handoff.kind == "warm"
         if unheard or (found and self.warm.announcement_failed):
             outlook = "failed"
-        counted = context.metrics.transfers
+        made = partial(self._made, handoff, kind, outlook, path=path, unheard=unheard)
         self._asking = True
         try:
             if found:
-                queue_call = self.warm.join()
-                await self._join(transfer(context, arrival, leg, handoff, variables))
-            else:
-                await transfer(context, arrival, leg, handoff, variables)
+                made = partial(made, queue_call=self.warm.join())
+            await self._ask(partial(transfer, context, arrival, leg.id, handoff, variables), waited=found)
+            if leg.hung_up:
+                raise AsteriskError("the caller hung up")  # Asterisk takes the request, and moves nobody
         except AsteriskError as error:
-            if found:
-                await self.warm.end("FAILED")  # which counts it
-            else:
-                counted.labels(kind, "failed").inc()
-            context.memories.take(call_id, time.monotonic())
-            self._log.tell(rec.TransferFailed(name, error.line))
-            return ev.TransferFailed(error.line)
+            if self.made is not None:
+                return ev.Transferred()  # by an earlier request, which had no answer
+            unanswered, gone = isinstance(error, UnansweredError), self._gone_at is not None
+            if leg.hung_up or not (unanswered and gone):
+                if unanswered:
+                    until = time.monotonic() + LATE_S
+                    self._unanswered = _Unanswered(call_id, partial(dialogue.memory, name), until, made)
+                context.memories.take(call_id, time.monotonic())
+                await self._failed(error, name, kind, found=found, hung_up=leg.hung_up or gone)
+                return ev.TransferFailed(error.line)
         finally:
             self._asking = False
-        self._log.tell(rec.CallTransferred(name, handoff.by, kind, queue_call, outlook, handoff.summary))
-        if unheard:
-            context.announcements.failed(self._log)
-        elif path:
-            context.announcements.handed(self._log, time.monotonic())
-        counted.labels(kind, "done").inc()
-        self.made = handoff
+        made()
         return ev.Transferred()
 
-    async def _join(self, asked: Coroutine[None, None, None]) -> None:
+    async def _ask(self, request: Callable[[asyncio.Timeout], Coroutine[None, None, None]], *, waited: bool) -> None:
+        """Raises AsteriskError as ``transfer``. ``waited``: a human agent waits for the caller on the line."""
+        limit = asyncio.timeout(TRANSFER_TIMEOUT_S)
+        if waited:
+            if self._gone_at is not None:
+                limit = asyncio.timeout_at(self._gone_at + CALLER_GONE_S)
+            self._limit = limit
         try:
-            async with asyncio.timeout_at(
-                None if self._gone_at is None else self._gone_at + CALLER_GONE_S
-            ) as self._limit:
-                await asked
-        except TimeoutError:
-            raise AsteriskError("the caller has left, and Asterisk does not answer") from None
+            await request(limit)
         finally:
             self._limit = None
+
+    def _made(
+        self, handoff: Handoff, kind: str, outlook: str, *, path: str, unheard: bool, queue_call: str = ""
+    ) -> None:
+        self._log.tell(rec.CallTransferred(handoff.name, handoff.by, kind, queue_call, outlook, handoff.summary))
+        if unheard:
+            self._context.announcements.failed(self._log)
+        elif path:
+            self._context.announcements.handed(self._log, time.monotonic())
+        self._context.metrics.transfers.labels(kind, "done").inc()
+        self.made = handoff
+
+    async def _failed(self, error: AsteriskError, name: str, kind: str, *, found: bool, hung_up: bool) -> None:
+        """Asterisk has not taken the caller. It is no failure where they have hung up meanwhile."""
+        if found:
+            await self.warm.end("NOTJOINED" if hung_up else "FAILED")  # which counts it
+        elif not hung_up:
+            self._context.metrics.transfers.labels(kind, "failed").inc()
+        if not hung_up:
+            self._log.tell(rec.TransferFailed(name, error.line))
+
+    def made_late(self) -> bool:
+        """The caller has left, and is not known to have hung up. Returns whether that is a transfer that Asterisk had
+        not answered; it counts as made then."""
+        unanswered, self._unanswered = self._unanswered, None
+        if unanswered is None or time.monotonic() > unanswered.until:
+            return False
+        self._context.memories.keep(unanswered.call_id, unanswered.memory(), time.monotonic())
+        unanswered.made()
+        return True
 
     async def announced(self) -> None:
         """The caller is gone, and a human agent is about to hear the announcement: wait until it is written."""

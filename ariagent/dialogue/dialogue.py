@@ -250,6 +250,8 @@ class Dialogue:
     def begin(self, now: float) -> None:
         """The agent says its first words."""
         self._policy = CallPolicy(self.role.agent, self.role.language, self._format, now, self._background)
+        if self._on_hold:
+            self._policy.line_held(True, now)
         said = opening.begin(self.role, self._conversation, self._history, self._phrase, now)
         self._happened(said, now)
         self.effects.append(_SPEECH_READY)

@@ -15,6 +15,7 @@ from ariagent.ari.events import (
     ConnectedLine,
     DigitReceived,
     Event,
+    HangupRequested,
     HoldChanged,
     Place,
     PlaybackEnded,
@@ -77,6 +78,7 @@ def message(kind: str, **fields: Any) -> dict[str, Any]:
             StasisStarted(PARSED, ("seat", "03"), "old.1"),
         ),
         (message("StasisEnd", channel=CHANNEL), StasisEnded("1795357064.1")),
+        (message("ChannelHangupRequest", channel=CHANNEL, cause=16), HangupRequested("1795357064.1")),
         (message("ChannelDestroyed", channel=CHANNEL, cause=16), ChannelDestroyed("1795357064.1", 16)),
         (
             message("ChannelDtmfReceived", channel=CHANNEL, digit="#", duration_ms=100),
@@ -118,6 +120,7 @@ def test_a_channel_without_caller_or_dialplan() -> None:
         (ChannelDestroyed("c", 16), "c"),
         (DigitReceived("c", "1"), "c"),
         (HoldChanged("c", True), "c"),
+        (HangupRequested("c"), "c"),
         (ApplicationReplaced(), None),
     ],
 )

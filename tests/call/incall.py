@@ -46,7 +46,7 @@ from ariagent.call.context import Context, TurnJudge
 from ariagent.call.far_end import twin
 from ariagent.config import AmiSettings, AsteriskSettings, RealtimeSettings, RecordsSettings, Settings
 from ariagent.dialogue.handoff import Handoff
-from ariagent.errors import AmiError, AriError
+from ariagent.errors import AmiError, AmiRefusedError, AriError
 from ariagent.metrics import Metrics
 from ariagent.phrases.store import PhraseStore
 from ariagent.realtime import events as rt
@@ -178,6 +178,7 @@ class MemoryAri(AriClient):
     def leaves(self, channel_id: str) -> None:
         """The channel is hung up, by whomever."""
         if channel_id in self.names:
+            self.tell("ChannelHangupRequest", channel_id)
             self.tell("StasisEnd", channel_id)
             self.tell("ChannelDestroyed", channel_id, cause=16)
             self.names.pop(channel_id, None)
@@ -342,6 +343,7 @@ class MemoryAmi(AmiClient):
         """The channels that others are bridged with, by their names."""
         self.globals: dict[str, str] = {}
         """Asterisk's global variables."""
+        self._logged_in.set()
         self._ari = ari
 
     async def action(self, name: str, /, **fields: Any) -> Message:
@@ -351,7 +353,10 @@ class MemoryAmi(AmiClient):
             self.sent.append({"Action": name, **{key: str(value) for key, value in fields.items()}})
             if name == "BlindTransfer":
                 leg = str(fields["Channel"]).removesuffix(";1") + ";2"
-                for channel_id in [each for each, known in self._ari.names.items() if known == leg]:
+                legs = [each for each, known in self._ari.names.items() if known == leg]
+                if not legs:
+                    raise AmiRefusedError("Channel specified does not exist")
+                for channel_id in legs:
                     _later(EVENT_S, self._ari.leaves, channel_id)
                     if fields["Context"] == JOIN_CONTEXT and channel_id not in self._ari.hanging_up:
                         joined = [each["Value"] for each in self.sent if each.get("Variable") == "ARIAGENT_JOIN"]

@@ -10,7 +10,7 @@ import pytest
 from ariagent.ari.client import RefusedError
 from ariagent.ari.events import Channel, Place
 from ariagent.call.arrival import Arrival
-from ariagent.call.blind_transfer import first_half, to_human_queue, transfer
+from ariagent.call.blind_transfer import UnansweredError, first_half, to_human_queue, transfer
 from ariagent.call.machine import TRANSFER_TIMEOUT_S
 from ariagent.dialogue.handoff import Handoff
 from ariagent.errors import AmiRefusedError, AsteriskError
@@ -98,6 +98,21 @@ async def test_without_the_manager_interface_a_seats_caller_stays(tmp_path: Path
 
 
 @virtual_time
+async def test_only_one_whose_last_request_is_not_answered_may_still_be_made(tmp_path: Path) -> None:
+    async with Office(tmp_path) as office:
+        office.ami.peer.takes_s["BlindTransfer"] = 1e3
+        with pytest.raises(UnansweredError):
+            await move(office, SEAT)
+        office.ari.peer.takes_s["set"] = 1e3
+        with pytest.raises(AsteriskError) as unset:
+            await move(office, DIRECT)
+        office.ami._logged_in.clear()  # the connection is lost
+        with pytest.raises(AsteriskError, match="not connected") as unconnected:
+            await move(office, SEAT)
+        assert not any(isinstance(each.value, UnansweredError) for each in (unset, unconnected))
+
+
+@virtual_time
 async def test_what_asterisk_refuses_is_raised(tmp_path: Path) -> None:
     async with Office(tmp_path) as office:
         office.ari.peer.refused["continue"] = RefusedError("HTTP 500")
@@ -127,6 +142,7 @@ async def test_all_requests_together_have_one_limit(arrival: Arrival, takes_s: f
 @virtual_time
 async def test_to_people_says_whether_asterisk_took_them(tmp_path: Path) -> None:
     async with Office(tmp_path) as office:
+        office.ari.names["s1"] = SEAT.channel.name
         assert await to_human_queue(office.context, SEAT)
         assert office.ami.sent[-1]["Context"] == "ariagent-human"
         office.ami.peer.refused["BlindTransfer"] = AmiRefusedError("no such channel")

@@ -22,8 +22,8 @@ from ariagent.call.machine import (
     TRANSFER_TIMEOUT_S,
     State,
 )
-from ariagent.call.transfers import TransferOutcome
-from ariagent.errors import CallStateError
+from ariagent.call.transfers import LATE_S, TransferOutcome
+from ariagent.errors import AmiRefusedError, CallStateError
 from ariagent.realtime import events as rt
 from ariagent.termination import Result, Termination
 from tests.call.incall import AGENT, WARM_PREFIX, Office, assert_nothing_left
@@ -32,6 +32,8 @@ from tests.call.virtualtime import passes, virtual_time
 HUNG_UP = Termination(Result.DONE, "caller_hung_up")
 TRANSFERRED = Termination(Result.TRANSFERRED, "handed_over")
 REFUSED = RefusedError("Asterisk refused it: HTTP 500")
+MOVES = [("c1", "continue c1"), ("s1", "BlindTransfer")]
+"""A direct caller and a seat's, and the request that moves them."""
 
 
 def went_to(office: Office, channel_id: str) -> tuple[str, str] | None:
@@ -535,6 +537,58 @@ class TestTransferThatIsNotAnswered:
                 peer.takes_s.clear()
             await self.goes_on(office, call)
 
+    @pytest.mark.parametrize(("leg", "request_"), MOVES)
+    @virtual_time
+    async def test_but_carried_out_soon_after(self, leg: str, request_: str, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await self.unanswered(office, leg, request_, arrives_s=8.0)
+            office.model.session.caller_begins()
+            office.model.session.caller_ends("My order is 4711.")
+            assert await office.over(call) == TRANSFERRED
+            (told,) = office.events("call.transferred")
+            assert (told["destination"], told["kind"]) == ("blind", "blind")
+            memory = office.context.memories.take(call.call_id, time.monotonic())
+            assert memory is not None
+            assert "4711" in repr(memory.entries)
+            assert_nothing_left(office, call)
+
+    @virtual_time
+    async def test_but_carried_out_while_another_is_asked_for(self, tmp_path: Path) -> None:
+        """The one that was made counts, once; Asterisk refuses the other one for a caller who is gone."""
+        async with Office(tmp_path) as office:
+            call = await self.unanswered(office, "c1", "continue c1", arrives_s=8.0)
+            office.ari.peer.takes_s["continue c1"] = 4.0
+            office.model.session.calls_tool("transfer_call", speech_s=0.0, destination="blind", reason="r", summary="2")
+            await office.until(lambda: call.state is State.TRANSFERRING)
+            assert await office.over(call) == TRANSFERRED
+            assert len(office.events("call.transferred")) == len(office.events("call.transfer_failed")) == 1
+            assert office.context.memories.knows(call.call_id, time.monotonic())
+            assert_nothing_left(office, call)
+
+    @pytest.mark.parametrize(("leg", "request_"), MOVES)
+    @virtual_time
+    async def test_and_the_caller_hangs_up(self, leg: str, request_: str, tmp_path: Path) -> None:
+        """A seat's caller counts as one who has hung up only when Asterisk has had its time."""
+        async with Office(tmp_path) as office:
+            call = await self.unanswered(office, leg, request_, arrives_s=1e3)
+            await passes(1.0 if leg == "c1" else LATE_S + 0.1)
+            office.ari.leaves(leg)
+            assert await office.over(call) == HUNG_UP
+            assert office.events("call.transferred") == []
+            assert not office.context.memories.knows(call.call_id, time.monotonic())
+            assert_nothing_left(office, call)
+
+    @staticmethod
+    async def unanswered(office: Office, leg: str, request: str, *, arrives_s: float) -> Call:
+        """A call that is back with the agent, because Asterisk has not answered the request that moves the caller."""
+        call = await office.answered(leg)
+        peer = office.ari.peer if leg == "c1" else office.ami.peer
+        peer.takes_s[request] = arrives_s
+        office.model.session.calls_tool("transfer_call", speech_s=0.0, destination="blind", reason="r", summary="s")
+        await office.until(lambda: office.events("call.transfer_failed"))
+        assert call.state is State.TALKING
+        return call
+
     @staticmethod
     async def goes_on(office: Office, call: Call) -> None:
         assert call.state is State.TALKING
@@ -545,6 +599,50 @@ class TestTransferThatIsNotAnswered:
         assert office.line(call).heard_s > heard_s
         office.model.session.calls_tool("transfer_call", destination="blind", reason="r", summary="s")
         assert await office.over(call) == TRANSFERRED
+        assert_nothing_left(office, call)
+
+
+class TestHangUpWhileAsteriskIsAsked:
+    """For a transfer. A caller who hangs up was not transferred, and Asterisk has not failed."""
+
+    @pytest.mark.parametrize("answers_s", [0.0, 1.0])
+    @pytest.mark.parametrize(("leg", "request_"), MOVES)
+    @virtual_time
+    async def test_that_refuses(self, leg: str, request_: str, answers_s: float, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            office.ari.peer.refused["continue c1"] = NotFoundError("HTTP 404")
+            office.ami.peer.refused["BlindTransfer"] = AmiRefusedError("no such channel")
+            await self.hangs_up(office, leg, request_, answers_s=answers_s)
+
+    @virtual_time
+    async def test_that_takes_the_request_and_moves_nobody(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            office.ari.hanging_up.add("c1")
+            await self.hangs_up(office, "c1", "continue c1", answers_s=1.0)
+
+    @virtual_time
+    async def test_that_does_not_answer(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            await self.hangs_up(office, "c1", "continue c1", answers_s=1e3)
+
+    @staticmethod
+    async def hangs_up(office: Office, leg: str, request: str, *, answers_s: float) -> None:
+        call = await office.answered(leg)
+        peer = office.ari.peer if leg == "c1" else office.ami.peer
+        peer.takes_s[request], peer.answers_s[request] = 1.0, answers_s
+        outcome = call.transfer(office.handoff())
+        await office.until(lambda: any(each.startswith(request) for each in peer.requests))
+        if leg not in office.ari.hanging_up:
+            await passes(0.5)
+            office.ari.leaves(leg)
+        assert await office.over(call) == HUNG_UP
+        assert await outcome == TransferOutcome(HUNG_UP, None)
+        assert office.events("call.transferred") == office.events("call.transfer_failed") == []
+        assert office.ended() == {"done/caller_hung_up": 1}
+        count = office.metrics.registry.get_sample_value
+        for result in ("done", "failed"):
+            assert count("ariagent_transfers_total", {"kind": "blind", "result": result}) is None
+        assert not office.context.memories.knows(call.call_id, time.monotonic())
         assert_nothing_left(office, call)
 
 
@@ -1075,6 +1173,7 @@ class TestPeopleWhoTransferCallsToTheAgent:
             assert office.events("call.caller_changed") == [{"call": "c1", "was": "5551000", "caller": "5552000"}]
             live = call.live()
             assert (live.caller_number, live.caller_name, live.state) == ("5552000", "Eve", "talking")
+            assert live.channel == "PJSIP/eve-2"
             heard_s = office.line(call).heard_s
             await passes(3.0)
             assert office.line(call).heard_s > heard_s  # they are greeted

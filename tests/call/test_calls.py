@@ -242,6 +242,24 @@ class TestAdmission:
         assert len(desk.registry) == 0
         await desk.ari_server.until(lambda: desk.ari_server.asked(f"DELETE /channels/{channel}"))
 
+    async def test_a_channel_that_takes_a_place_in_a_call_that_is_over_goes_to_people(self, desk: Desk) -> None:
+        desk.ari_server.channels["c2"] = "PJSIP/c2"
+        desk.registry.channel_entered(StasisStarted(Channel("c2", "PJSIP/c2", "Up", app_name="Dial"), (), "c1"))
+        await desk.is_back_in_the_dialplan("c2")
+        assert len(desk.registry) == 0
+        assert desk.result("c2") == "error"
+        assert desk.ended() == {"error/late_transfer": 1}
+
+    @pytest.mark.parametrize("args", [(), ("returned", "support", "TIMEOUT")])
+    async def test_one_that_the_dialplan_sends_is_a_new_call_whatever_it_did_before(
+        self, args: tuple[str, ...], desk: Desk
+    ) -> None:
+        """Asterisk names the replaced channel again: a human agent has transferred the caller back to the AI."""
+        desk.ari_server.channels["c2"] = "PJSIP/c2"
+        desk.registry.channel_entered(StasisStarted(Channel("c2", "PJSIP/c2", "Up", app_name="Stasis"), args, "c1"))
+        assert [call.leg for call in desk.registry.calls] == ["c2"]
+        await desk.ari_server.until(lambda: desk.ari_server.asked("POST /channels/externalMedia"))
+
     async def test_a_fault_of_one_call_is_its_own(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -637,6 +637,27 @@ class TestHandoff:
         assert machine.handle(ev.CallerLeft(), 1.0) == [cmd.Release()]
         assert machine.termination == Termination(Result.TRANSFERRED, "handed_over")
 
+    def test_a_caller_who_hangs_up_while_they_are_transferred_was_not(self) -> None:
+        machine = machine_in(State.TRANSFERRING)
+        assert machine.handle(ev.CallerLeft(hung_up=True), 1.0) == [cmd.Release()]
+        assert machine.termination == Termination(Result.DONE, "caller_hung_up")
+
+    @pytest.mark.parametrize("lost", [False, True])
+    def test_one_who_leaves_and_was_not_taken_has_hung_up(self, lost: bool) -> None:
+        machine = machine_in(State.TRANSFERRING)
+        if lost:
+            machine.handle(ev.ModelFailed("gone"), 0.5)
+        machine.handle(ev.CallerLeft(), 1.0)
+        assert machine.handle(ev.TransferFailed("no such channel"), 1.1) == []
+        assert machine.termination == Termination(Result.DONE, "caller_hung_up")
+
+    @pytest.mark.parametrize("state", [State.TALKING, State.SAYING_GOODBYE, State.BEFORE_TRANSFER, State.TRANSFERRING])
+    def test_one_that_was_not_answered_may_be_carried_out_later(self, state: State) -> None:
+        machine = machine_in(state)
+        assert machine.handle(ev.Transferred(), 1.0) == [cmd.Release()]
+        assert machine.handle(ev.Transferred(), 1.1) == []
+        assert machine.termination == Termination(Result.TRANSFERRED, "handed_over")
+
     def test_one_that_fails_leaves_the_caller_with_the_agent(self) -> None:
         machine = machine_in(State.TRANSFERRING)
         assert machine.handle(ev.TransferFailed("no"), 1.0) == [cmd.TellTransferFailed(HANDOFF)]

@@ -1,6 +1,7 @@
 """Callers who say nothing, who ask the agent to wait, and calls that last too long; whole calls, in memory."""
 
 import itertools
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from ariagent.call.call import Call
 from ariagent.call.machine import State
+from ariagent.call.takeover import InterruptedCall
 from ariagent.dialogue import notes
 from ariagent.termination import Result, Termination
 from tests.call.incall import Office, assert_nothing_left
@@ -148,6 +150,27 @@ async def test_a_phone_on_hold_that_sends_nothing_is_not_asked(tmp_path: Path) -
         here.ari.tell("ChannelHold", call.leg)
         here.line(call).sends = False
         assert await here.over(call) == Termination(Result.PERSON, "no_audio")
+
+
+@pytest.mark.parametrize("sends", [False, True])
+@virtual_time
+async def test_nor_after_another_process_has_taken_the_call_over(sends: bool, tmp_path: Path) -> None:
+    """Asterisk told the first one of the hold, and does not tell again."""
+    async with Office(tmp_path, watchdog={"no_audio_s": 200.0}, agent={"silence": SILENCE}) as here:
+        here.ari.names["c1"] = "PJSIP/c1"
+        here.ari.variables["c1", "CHANNEL(rtp,hold)"] = "1"
+        now = time.time()
+        left = InterruptedCall("c1", began=now, answered=now, last_at=now, leg="c1", agent="default")
+        await here.registry.take_over([left])
+        (call,) = here.registry.calls
+        await here.until(lambda: call.media.channel in here.lines)
+        here.line(call).sends = sends
+        await passes(95.0 if sends else 190.0)
+        assert (asked(here), call.state) == ([], State.TALKING)
+        here.ari.tell("ChannelUnhold", call.leg)
+        here.line(call).sends = True
+        await passes(11.0)
+        assert asked(here) == [notes.NOTE_ASK]
 
 
 @virtual_time

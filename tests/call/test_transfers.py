@@ -93,7 +93,7 @@ class Desk:
     async def make(self, handoff: Handoff) -> ev.Transferred | ev.TransferFailed:
         call = self.call
         return await self.transfers.make(
-            handoff, self.dialogue, call._parties, arrival=call.arrival, leg=call.leg, call_id=call.call_id
+            handoff, self.dialogue, call._parties, arrival=call.arrival, leg=call._leg, call_id=call.call_id
         )
 
     def variable(self, name: str) -> str:

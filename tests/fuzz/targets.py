@@ -138,6 +138,7 @@ _ARI = (
     {"type": "ChannelDtmfReceived", "digit": "5", "channel": _CHANNEL},
     {"type": "ChannelHold", "channel": _CHANNEL, "musicclass": "default"},
     {"type": "ChannelLeftBridge", "bridge": {"id": "b"}, "channel": _CHANNEL},
+    {"type": "ChannelHangupRequest", "channel": _CHANNEL, "cause": 16},
     {"type": "ChannelDestroyed", "channel": _CHANNEL, "cause": 16},
 )
 SEEDS: dict[str, tuple[bytes, ...]] = {

@@ -234,6 +234,36 @@ async def test_attended_handed_on_and_back(
     await log.wait("call.ended", count=2)
 
 
+async def test_handed_on_and_sent_back_on_a_channel_that_took_anothers_place(
+    sandbox: Any, service: Any, phone: Any, dial: Any, ear: Any, sound: Any, log: Any
+) -> None:
+    """The caller picked up the call of another phone (Replaces, RFC 3891): Asterisk tells of it again when they come
+    back."""
+    await service(await sandbox(scenario=SCENARIO), agent=AGENT, destinations=DESTINATIONS)
+    human = await phone("1001", register=True)
+    first, hearing = await dial("7001")
+    await hearing.utterance()
+    replaced = first._dialog
+    replaces = f"{replaced.call_id};to-tag={replaced.remote.tag};from-tag={replaced.local.tag}"
+    call = await (await phone()).dial("7001", headers={"Replaces": replaces})
+    await call.answered(LIMIT_S)
+    await first.ended(LIMIT_S)
+    await log.wait("call.caller_changed")
+    await log.wait("turn.agent", count=2)
+    await call.send_dtmf("1")
+    answering = await human.incoming(LIMIT_S)
+    await answering.answer()
+    await log.wait("call.ended", result="transferred")
+    listening = ear(answering)
+    await call.play(sound.tone(0.5))
+    await listening.utterance()
+    assert await answering.refer("7001") == 200
+    await log.wait("call.answered", count=2)
+    await call.hangup()
+    await log.wait("call.ended", count=2)
+    assert [each["reason"] for each in log.named("call.ended")] == ["handed_over", "caller_hung_up"]
+
+
 async def test_attended_and_the_model_is_lost(
     sandbox: Any, service: Any, phone: Any, dial: Any, ear: Any, sound: Any, log: Any, ends_with_people: Any
 ) -> None:

@@ -79,7 +79,8 @@ async def test_a_caller_who_hangs_up_before_asterisk_is_asked(found: Any, log: A
         await call.hangup()
         await incoming.ended(LIMIT_S)
         assert time.monotonic() - left < SILENCE_S
-    await log.wait("consult.dropped", why="FAILED")
+    await log.wait("consult.dropped", why="NOTJOINED")
+    await log.wait("call.ended", result="done", reason="caller_hung_up")
 
 
 async def test_a_caller_who_is_there_stays_when_nothing_tells_of_it(

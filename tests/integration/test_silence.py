@@ -87,6 +87,19 @@ async def test_callers_who_say_nothing(sandbox: Any, service: Any, guests: Any, 
     await guests(model, scenarios)
 
 
+async def test_a_process_that_takes_a_call_over_can_ask_for_its_hold(sandbox: Any, service: Any, dial: Any) -> None:
+    running = await service(await sandbox(scenario=SCENARIO), agent={**AGENT, "silence": PATIENT})
+    call, hearing = await dial("7001")
+    await hearing.utterance()
+    [leg] = [each._leg for each in running.calls.calls]
+    assert not await leg.on_hold()
+    await call.hold()
+    assert await leg.on_hold()
+    await call.unhold()
+    assert not await leg.on_hold()
+    await call.hangup()
+
+
 async def test_asked_to_wait_by_the_callers_words(sandbox: Any, service: Any, guests: Any) -> None:
     pytest.importorskip("pocketsphinx")
     lab_dir = default_lab_dir()
