@@ -11,7 +11,7 @@ from ariagent.ari.client import DeniedError, RefusedError
 from ariagent.call.arrival import Arrival
 from ariagent.call.context import Context
 from ariagent.call.machine import TRANSFER_TIMEOUT_S
-from ariagent.call.variables import CALLER, PEER, WAYS_BACK
+from ariagent.call.variables import CALLER, LIMIT_S, PEER, WAYS_BACK
 from ariagent.dialogue.handoff import Handoff
 from ariagent.errors import AmiError, AmiRefusedError, AsteriskError
 from ariagent.pool.owner import APP
@@ -91,9 +91,10 @@ async def to_human_queue(context: Context, arrival: Arrival, leg: str) -> bool:
     if context.ami is None:
         return False
     seat, (where, extension) = first_half(arrival), HUMAN
-    with suppress(AsteriskError):
-        caller, ways_back = await _caller(context, context.ami, leg, seat)
-        await _set(context.ami, caller, ways_back, optional=True)
+    with suppress(AsteriskError, TimeoutError):
+        async with asyncio.timeout(LIMIT_S):
+            caller, ways_back = await _caller(context, context.ami, leg, seat)
+            await _set(context.ami, caller, ways_back, optional=True)
     try:
         await context.ami.action("BlindTransfer", Channel=seat, Context=where, Exten=extension)
     except AsteriskError:

@@ -12,6 +12,7 @@ from ariagent.ari.events import Channel, Place
 from ariagent.call.arrival import Arrival
 from ariagent.call.blind_transfer import UnansweredError, first_half, to_human_queue, transfer
 from ariagent.call.machine import TRANSFER_TIMEOUT_S
+from ariagent.call.variables import LIMIT_S
 from ariagent.dialogue.handoff import Handoff
 from ariagent.errors import AmiRefusedError, AsteriskError
 from tests.call.incall import Office
@@ -83,10 +84,16 @@ async def test_a_caller_whom_a_human_agent_put_through_takes_the_seats_ways_back
 
         office.ami.action = bridged  # type: ignore[method-assign]
         office.ari.variables["s1", "ARIAGENT_QUEUE"] = "ai"
+        office.ari.variables["s1", "ARIAGENT_HUMAN_QUEUE"] = "sales"
         await move(office, SEAT)
         told = {each["Variable"]: each["Value"] for each in office.ami.sent if each["Action"] == "Setvar"}
         assert {each["Channel"] for each in office.ami.sent if each["Action"] == "Setvar"} == {"PJSIP/eve-1"}
-        assert {"__A": "1", "__B": "2", "__ARIAGENT_QUEUE": "ai"}.items() <= told.items()
+        assert {
+            "__A": "1",
+            "__B": "2",
+            "__ARIAGENT_QUEUE": "ai",
+            "__ARIAGENT_HUMAN_QUEUE": "sales",
+        }.items() <= told.items()
 
 
 @virtual_time
@@ -94,7 +101,7 @@ async def test_without_the_manager_interface_a_seats_caller_stays(tmp_path: Path
     async with Office(tmp_path, ami=False) as office:
         with pytest.raises(AsteriskError, match="manager interface"):
             await move(office, SEAT)
-        assert not await to_human_queue(office.context, SEAT)
+        assert not await to_human_queue(office.context, SEAT, "s1")
 
 
 @virtual_time
@@ -143,7 +150,12 @@ async def test_all_requests_together_have_one_limit(arrival: Arrival, takes_s: f
 async def test_to_people_says_whether_asterisk_took_them(tmp_path: Path) -> None:
     async with Office(tmp_path) as office:
         office.ari.names["s1"] = SEAT.channel.name
-        assert await to_human_queue(office.context, SEAT)
+        assert await to_human_queue(office.context, SEAT, "s1")
         assert office.ami.sent[-1]["Context"] == "ariagent-human"
+        # The ways back are not worth a long silence.
+        office.ari.peer.takes_s["*"] = 1e3
+        began = time.monotonic()
+        assert await to_human_queue(office.context, SEAT, "s1")
+        assert time.monotonic() - began < LIMIT_S + 0.1
         office.ami.peer.refused["BlindTransfer"] = AmiRefusedError("no such channel")
-        assert not await to_human_queue(office.context, SEAT)
+        assert not await to_human_queue(office.context, SEAT, "s1")

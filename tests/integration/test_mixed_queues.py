@@ -77,7 +77,9 @@ async def test_the_ai_first_and_people_when_it_has_no_seat_left(
         await call.hangup()
 
 
-async def test_the_ai_first_and_people_while_its_seats_are_paused(sandbox: Any, service: Any, phone: Any) -> None:
+async def test_the_ai_first_and_people_while_its_seats_are_paused(
+    sandbox: Any, service: Any, phone: Any, queue_log: Any
+) -> None:
     running = await service(await sandbox())
     human = await phone("1001", register=True)
     pool = running.pool
@@ -86,7 +88,14 @@ async def test_the_ai_first_and_people_while_its_seats_are_paused(sandbox: Any, 
     await pool.settled.wait()
     call = await (await phone()).dial("7030")
     await talks_to(human, call)
+    await until(lambda: pool.view("ai-first").busy == 1, "the person to be busy")
+    # Asterisk counts a busy human agent as one to wait for.
+    second = await (await phone("5550002")).dial("7030")
+    await until(lambda: len(queue_log.rows("ENTERQUEUE", "ai-first")) == 2, "the mixed queue")
     await call.hangup()
+    await talks_to(human, second)
+    assert queue_log.rows(queue="support") == []
+    await second.hangup()
     pool.resume()
     await pool.settled.wait()
 
