@@ -861,7 +861,11 @@ class Call:
                 case cmd.ReturnToDialplan(result=result):
                     await self._return_to_dialplan(result)
                 case cmd.Transfer(handoff=handoff):
-                    self.feed(await self._transfer(handoff))
+                    arrival, leg = self.arrival, self._leg
+                    made = await self._transfers.make(
+                        handoff, self._dialogue, self._parties, arrival=arrival, leg=leg, call_id=self.call_id
+                    )
+                    self.feed(made)
                 case cmd.HangUp():
                     await self._hang_up()
                 case cmd.Release():
@@ -874,12 +878,6 @@ class Call:
                     self.feed(ev.Released())
                 case _:
                     assert_never(command)
-
-    async def _transfer(self, handoff: Handoff) -> ev.Transferred | ev.TransferFailed:
-        arrival, leg = self.arrival, self._leg
-        return await self._transfers.make(
-            handoff, self._dialogue, self._parties, arrival=arrival, leg=leg, call_id=self.call_id
-        )
 
     async def _make_media(self) -> None:
         """Bridge, audio channel, both ends in the bridge; reported as MediaReady or MediaFailed."""

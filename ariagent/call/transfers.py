@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -192,7 +192,7 @@ class Transfers:
         try:
             if found:
                 made = partial(made, queue_call=self.warm.join())
-            await self._ask(partial(transfer, context, arrival, leg.id, handoff, variables), waited=found)
+            await transfer(context, arrival, leg.id, handoff, variables, self._time_limit(waited=found))
             if leg.hung_up:
                 raise AsteriskError("the caller hung up")  # Asterisk takes the request, and moves nobody
         except AsteriskError as error:
@@ -207,21 +207,19 @@ class Transfers:
                 await self._failed(error, name, kind, found=found, hung_up=leg.hung_up or gone)
                 return ev.TransferFailed(error.line)
         finally:
-            self._asking = False
+            self._asking, self._limit = False, None
         made()
         return ev.Transferred()
 
-    async def _ask(self, request: Callable[[asyncio.Timeout], Coroutine[None, None, None]], *, waited: bool) -> None:
-        """Raises AsteriskError as ``transfer``. ``waited``: a human agent waits for the caller on the line."""
-        limit = asyncio.timeout(TRANSFER_TIMEOUT_S)
-        if waited:
-            if self._gone_at is not None:
-                limit = asyncio.timeout_at(self._gone_at + CALLER_GONE_S)
-            self._limit = limit
-        try:
-            await request(limit)
-        finally:
-            self._limit = None
+    def _time_limit(self, *, waited: bool) -> asyncio.Timeout:
+        """The limit of all requests together. ``waited``: a human agent waits for the caller on the line."""
+        if not waited:
+            return asyncio.timeout(TRANSFER_TIMEOUT_S)
+        gone_at = self._gone_at
+        self._limit = (
+            asyncio.timeout(TRANSFER_TIMEOUT_S) if gone_at is None else asyncio.timeout_at(gone_at + CALLER_GONE_S)
+        )
+        return self._limit
 
     def _made(
         self, handoff: Handoff, kind: str, outlook: str, *, path: str, unheard: bool, queue_call: str = ""

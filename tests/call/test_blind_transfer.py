@@ -16,7 +16,7 @@ from ariagent.call.variables import LIMIT_S
 from ariagent.dialogue.handoff import Handoff
 from ariagent.errors import AmiRefusedError, AsteriskError
 from tests.call.incall import Office
-from tests.call.virtualtime import virtual_time
+from tests.call.virtualtime import passes, virtual_time
 
 DIRECT = Arrival(Channel("c1", "PJSIP/c1", "Up"), None, None)
 SEAT = Arrival(Channel("s1", "Local/03@seat-1;2", "Up"), None, "03")
@@ -152,7 +152,9 @@ async def test_to_people_says_whether_asterisk_took_them(tmp_path: Path) -> None
         office.ari.names["s1"] = SEAT.channel.name
         assert await to_human_queue(office.context, SEAT, "s1")
         assert office.ami.sent[-1]["Context"] == "ariagent-human"
+        await passes(1.0)
         # The ways back are not worth a long silence.
+        office.ari.names["s1"] = SEAT.channel.name
         office.ari.peer.takes_s["*"] = 1e3
         began = time.monotonic()
         assert await to_human_queue(office.context, SEAT, "s1")
