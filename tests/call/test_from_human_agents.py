@@ -1,6 +1,6 @@
 """Human agents transfer callers to the AI, at once or after having spoken with it themselves: whole calls, both ways.
 
-Those that depend on how Asterisk joins channels are in ``tests/integration/test_from_people.py``.
+Those that depend on how Asterisk joins channels are in ``tests/integration/test_from_human_agents.py``.
 """
 
 import json
