@@ -109,7 +109,7 @@ def drain(
     while wait:
         time.sleep(WATCH_S)
         try:
-            client.get("calls")
+            wait = client.get("calls").get("process") == done.get("process")
         except ServiceError as error:
             if error.error not in ("", "wrong_token"):
                 raise

@@ -128,6 +128,8 @@ class CallAnswer(_Answer):
 class CallsAnswer(_Answer):
     calls: list[CallAnswer]
     """The longest first."""
+    process: str
+    """The service's process: the next process has another value."""
 
 
 class TransferAnswer(_Answer):
@@ -188,6 +190,8 @@ class DrainAnswer(_Answer):
     """Seconds after which the remaining calls go ``to``."""
     to: DrainTo
     """The ``human_queue`` or the ``next`` process."""
+    process: str
+    """The process that ends, as ``GET /v1/calls`` has it."""
 
 
 class SeatAnswer(_Answer):

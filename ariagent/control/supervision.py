@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -77,12 +78,14 @@ class Supervision:
         self.pool = pool
         self.destinations = destinations
         self._drain = drain
+        self._process = secrets.token_hex(4)
 
     # -- seeing -----------------------------------------------------------------------------------
 
     def calls(self) -> schemas.CallsAnswer:
         found = (call_answer(call) for call in self.registry.calls)
-        return schemas.CallsAnswer(calls=sorted((call for call in found if call is not None), key=lambda c: c.began))
+        calls = sorted((call for call in found if call is not None), key=lambda c: c.began)
+        return schemas.CallsAnswer(calls=calls, process=self._process)
 
     def call(self, call_id: str) -> schemas.CallAnswer:
         """Raises RefusedError."""
@@ -212,7 +215,8 @@ class Supervision:
         plan = self._drain(wanted.to, wanted.after_s)
         fields = {"by": by, "calls": calls, "to": plan.to, "after_s": round(plan.after_s, 1)}
         log.info("control.drain_requested", extra={"fields": fields})
-        return schemas.DrainAnswer(calls=calls, timeout_s=round(plan.after_s, 3), to=plan.to)
+        timeout_s = round(plan.after_s, 3)
+        return schemas.DrainAnswer(calls=calls, timeout_s=timeout_s, to=plan.to, process=self._process)
 
     # -- seats ------------------------------------------------------------------------------------
 

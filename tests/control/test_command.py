@@ -94,7 +94,8 @@ async def test_a_service_is_told_to_end_by_an_admin_only(run: Run, site: Any, to
     told = "no new calls; 0 calls may continue for 9 s, then the callers go to the human queue\n"
     assert (result.exit_code, result.stdout, site.drained) == (0, told, [Plan("human_queue", 9.0)])
     result = await run("drain", "--to", "next", "--after", "0", "--json")
-    assert json.loads(result.stdout) == {"calls": 0, "timeout_s": 0.0, "to": "next"}
+    told = json.loads(result.stdout)
+    assert told == {"calls": 0, "timeout_s": 0.0, "to": "next", "process": site.desk.calls().process}
     told = "no new calls; 0 calls may continue for 60 s, then the callers wait for the next process\n"
     assert (await run("drain", "--after", "60")).stdout == told
     remote = {"ARIAGENT_API_URL": site.url, "ARIAGENT_API_TOKEN": token["supervisor"]}
@@ -237,6 +238,17 @@ async def test_draining_is_waited_for(run: Run, site: Any) -> None:
     result = await waiting
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.startswith("no new calls; 0 calls may continue for 9 s")
+
+
+async def test_draining_is_over_when_another_process_answers(run: Run, site: Any, monkeypatch: Any) -> None:
+    """A token of ``control.tokens`` is good for the next process, too."""
+    waiting = asyncio.ensure_future(run("drain", "--wait"))
+    async with asyncio.timeout(20):
+        while not site.drained:
+            await asyncio.sleep(0.01)
+        monkeypatch.setattr(site.desk, "_process", "next")
+        result = await waiting
+    assert (result.exit_code, result.stderr) == (0, "")
 
 
 async def test_a_service_that_answers_otherwise_has_not_ended(run: Run, site: Any, monkeypatch: Any) -> None:
