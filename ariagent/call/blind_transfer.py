@@ -73,12 +73,12 @@ async def _prepare_from_seat(
     """ARI cannot move the queue's caller; the manager interface transfers the party that talks with the seat."""
     if context.ami is None:
         raise AsteriskError("a seat's caller can only be transferred through the manager interface (ami)")
-    if not context.ami.connected:
-        raise AmiError("not connected to Asterisk's manager interface")
     seat = first_half(arrival)
     caller, ways_back = await _caller(context, context.ami, leg, seat)
     # These variables may fail: the transfer matters more. If the handoff joins two calls, they must succeed.
     await _set(context.ami, caller, variables | ways_back, optional=not handoff.joins)
+    if not context.ami.connected:
+        raise AmiError("not connected to Asterisk's manager interface")
     where, extension = handoff.place
     return partial(context.ami.action, "BlindTransfer", Channel=seat, Context=where, Exten=extension)
 

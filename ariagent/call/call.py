@@ -210,8 +210,11 @@ class Call:
         return self._machine.termination or Termination(Result.ERROR, "fault")
 
     def owns(self, channel_id: str) -> bool:
-        """Whether the channel is the caller's, or one of those that we made for the call."""
-        return channel_id in (self.leg, self.media.channel) or self._transfers.warm.owns(channel_id)
+        """Whether the channel is the caller's, or one of those that we made for the call. A call that has let the
+        caller's channel go does not own it any more: the caller may come back on it, to a new call."""
+        if channel_id == self.leg:
+            return not self._leg.let_go
+        return channel_id == self.media.channel or self._transfers.warm.owns(channel_id)
 
     def converses(self, linked_id: str, name: str) -> bool:
         """Whether this call is in conversation, and has this linked id or the other half of the channel ``name``."""
@@ -869,6 +872,7 @@ class Call:
                 case cmd.HangUp():
                     await self._hang_up()
                 case cmd.Release():
+                    self._leg.let_go = True
                     await self._release()
                     self._released = True
                     self.feed(ev.Released())

@@ -29,6 +29,8 @@ class CallerLeg:
         """Id of the caller's channel; another one after a transfer."""
         self.hung_up = False
         """Whether it is being hung up. Of a seat's channel that is not known, see ``hangs_up``."""
+        self.let_go = False
+        """Whether the call asks nothing of it any more: it has left, or was given back as far as Asterisk would."""
         self._ari = ari
         self._arrival = arrival
         self._log = log

@@ -158,7 +158,7 @@ class Transfers:
         """The call is over, whatever Asterisk is being asked: a human agent on the line does not wait long for that."""
         if self._gone_at is None:
             self._gone_at = time.monotonic()
-        if self._limit is not None:
+        if self._limit is not None and not self._limit.expired():
             self._limit.reschedule(self._gone_at + CALLER_GONE_S)
 
     async def make(
@@ -170,7 +170,7 @@ class Transfers:
         arrival: Arrival,
         leg: CallerLeg,
         call_id: str,
-    ) -> ev.Transferred | ev.TransferFailed:
+    ) -> ev.Transferred | ev.TransferFailed | ev.CallerLeft:
         """Transfer the caller. Never raises AsteriskError."""
         context, name, announcement = self._context, handoff.name, self.announcement
         context.memories.keep(call_id, dialogue.memory(name), time.monotonic())
@@ -192,24 +192,32 @@ class Transfers:
         try:
             if found:
                 made = partial(made, queue_call=self.warm.join())
-            await transfer(context, arrival, leg.id, handoff, variables, self._time_limit(waited=found))
+            try:
+                await transfer(context, arrival, leg.id, handoff, variables, self._time_limit(waited=found))
+            finally:
+                self._limit = None
             if leg.hung_up:
                 raise AsteriskError("the caller hung up")  # Asterisk takes the request, and moves nobody
         except AsteriskError as error:
-            if self.made is not None:
-                return ev.Transferred()  # by an earlier request, which had no answer
-            unanswered, gone = isinstance(error, UnansweredError), self._gone_at is not None
-            if leg.hung_up or not (unanswered and gone):
+            unanswered = isinstance(error, UnansweredError)
+            if self._moved_away(leg) and not unanswered and self._tell_unanswered():
+                return ev.Transferred()  # by an earlier request
+            if not (self._moved_away(leg) and unanswered):
+                await self._failed(error, name, kind, found=found, hung_up=leg.hung_up or self._gone_at is not None)
+            if not (self._moved_away(leg) and unanswered):
+                context.memories.take(call_id, time.monotonic())
                 if unanswered:
                     until = time.monotonic() + LATE_S
                     self._unanswered = _Unanswered(call_id, partial(dialogue.memory, name), until, made)
-                context.memories.take(call_id, time.monotonic())
-                await self._failed(error, name, kind, found=found, hung_up=leg.hung_up or gone)
-                return ev.TransferFailed(error.line)
+                return ev.CallerLeft(hung_up=True) if leg.hung_up else ev.TransferFailed(error.line)
         finally:
-            self._asking, self._limit = False, None
+            self._asking = False
         made()
         return ev.Transferred()
+
+    def _moved_away(self, leg: CallerLeg) -> bool:
+        """The caller has left, and is not known to have hung up."""
+        return self._gone_at is not None and not leg.hung_up
 
     def _time_limit(self, *, waited: bool) -> asyncio.Timeout:
         """The limit of all requests together. ``waited``: a human agent waits for the caller on the line."""
@@ -243,7 +251,10 @@ class Transfers:
 
     def made_late(self) -> bool:
         """The caller has left, and is not known to have hung up. Returns whether that is a transfer that Asterisk had
-        not answered; it counts as made then."""
+        not answered; it counts as made then. While another one is asked for, that one decides."""
+        return not self._asking and self._tell_unanswered()
+
+    def _tell_unanswered(self) -> bool:
         unanswered, self._unanswered = self._unanswered, None
         if unanswered is None or time.monotonic() > unanswered.until:
             return False

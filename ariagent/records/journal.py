@@ -140,7 +140,7 @@ class Journal:
         self._file = 0
         self._process = 0
         self._last_call = 0
-        """The last row of a call that this journal made."""
+        """The last row of a call that this journal has written to."""
         self._reported = float("-inf")
         self._failing = False
         self._seen_due = self._purge_due = self._erase_due = 0.0
@@ -287,11 +287,11 @@ class Journal:
             if record.row is None or record.row[0] != self._file:
                 again = record.row is not None
                 call = rows.insert_call(base, self._process, record.call_id, record.began, self._last_call)
-                self._last_call = call
                 record.row = self._file, call
                 fresh.append(record)
                 if again and record.head is not None and record.head is not row:
                     record.head.write(base, call)
+            self._last_call = max(self._last_call, record.row[1])
             row.write(base, record.row[1])
             if record.ended and record.dropped:
                 rows.note_dropped(base, record.row[1], record.dropped)

@@ -567,6 +567,20 @@ class TestTransferThatIsNotAnswered:
 
     @pytest.mark.parametrize(("leg", "request_"), MOVES)
     @virtual_time
+    async def test_and_another_is_made_whose_answer_comes_behind_the_callers_end(
+        self, leg: str, request_: str, tmp_path: Path
+    ) -> None:
+        async with Office(tmp_path) as office:
+            call = await self.unanswered(office, leg, request_, arrives_s=1e3)
+            peer = office.ari.peer if leg == "c1" else office.ami.peer
+            peer.takes_s[request_], peer.answers_s[request_] = 0.01, 1.0
+            office.model.session.calls_tool("transfer_call", speech_s=0.0, destination="blind", reason="r", summary="2")
+            assert await office.over(call) == TRANSFERRED
+            assert len(office.events("call.transferred")) == 1
+            assert_nothing_left(office, call)
+
+    @pytest.mark.parametrize(("leg", "request_"), MOVES)
+    @virtual_time
     async def test_and_the_caller_hangs_up(self, leg: str, request_: str, tmp_path: Path) -> None:
         """A seat's caller counts as one who has hung up only when Asterisk has had its time."""
         async with Office(tmp_path) as office:
@@ -625,6 +639,21 @@ class TestHangUpWhileAsteriskIsAsked:
         async with Office(tmp_path) as office:
             await self.hangs_up(office, "c1", "continue c1", answers_s=1e3)
 
+    @virtual_time
+    async def test_and_whose_channel_is_gone_later(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.ari.peer.takes_s["continue c1"] = 1.0
+            office.ari.peer.refused["continue c1"] = NotFoundError("HTTP 404")
+            outcome = call.transfer(office.handoff())
+            await office.until(lambda: "continue c1" in office.ari.peer.requests)
+            office.ari.tell("ChannelHangupRequest", "c1")
+            assert await outcome == TransferOutcome(HUNG_UP, None)
+            office.ari.leaves("c1")
+            assert await office.over(call) == HUNG_UP
+            assert office.events("call.transfer_failed") == []
+            assert_nothing_left(office, call)
+
     @staticmethod
     async def hangs_up(office: Office, leg: str, request: str, *, answers_s: float) -> None:
         call = await office.answered(leg)
@@ -646,7 +675,40 @@ class TestHangUpWhileAsteriskIsAsked:
         assert_nothing_left(office, call)
 
 
+class TestCallerWhoComesBackAtOnce:
+    @virtual_time
+    async def test_is_turned_away_while_the_first_call_still_closes(self, tmp_path: Path) -> None:
+        """A direct caller comes back on the same channel; the call before is not the one that serves it."""
+        async with Office(tmp_path) as office:
+            call = await office.answered("c1")
+            office.ari.peer.takes_s["destroy"] = 3.0
+            office.model.session.calls_tool("transfer_call", speech_s=0.0, destination="blind", reason="r", summary="s")
+            await office.until(lambda: "c1" not in office.ari.names)
+            office.registry.refuse_new()
+            office.ari.results.clear()
+            office.enter("c1", "returned", "support", "EMPTY")
+            await office.until(lambda: "c1" not in office.ari.names)
+            assert call in office.registry.calls
+            assert office.ari.results == {"c1": "busy"}
+            assert await office.over(call) == TRANSFERRED
+
+
 class TestWarmTransfer:
+    @virtual_time
+    async def test_a_caller_who_hangs_up_while_a_join_that_failed_is_ended_has_hung_up(self, tmp_path: Path) -> None:
+        async with Office(tmp_path) as office:
+            call = await self.begun(office)
+            office.ari.peer.refused["continue c1"] = NotFoundError("HTTP 404")
+            await office.until(lambda: "continue c1" in office.ari.peer.requests)
+            office.ari.peer.takes_s["hang_up"] = 2.0
+            await office.until(
+                lambda: any(each.startswith(f"hang_up {WARM_PREFIX}") for each in office.ari.peer.requests)
+            )
+            await passes(1.0)
+            office.ari.leaves("c1")
+            assert await office.over(call) == HUNG_UP
+            assert_nothing_left(office, call)
+
     @staticmethod
     async def begun(office: Office, *, answers_s: float | None = 5.0, kind: str = "warm") -> Call:
         call = await office.answered("c1")

@@ -27,7 +27,7 @@ async def refused(site: Any, method: str, path: str, **more: Any) -> tuple[int, 
 
 
 async def test_without_calls_and_manager_it_says_so(site: Any) -> None:
-    assert (await site.ask("GET", "/v1/calls"))[:2] == (200, {"calls": []})
+    assert (await site.ask("GET", "/v1/calls"))[:2] == (200, {"calls": [], "process": site.desk.calls().process})
     assert (await site.ask("GET", "/v1/seats"))[:2] == (200, {"known": False, "held_by": [], "seats": []})
     status, queues, _ = await site.ask("GET", "/v1/queues")
     assert (status, queues["known"], queues["queues"]) == (200, False, [])
