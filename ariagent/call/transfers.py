@@ -204,7 +204,7 @@ class Transfers:
                 return ev.Transferred()  # by an earlier request
             if not (self._moved_away(leg) and unanswered):
                 await self._failed(error, name, kind, found=found, hung_up=leg.hung_up or self._gone_at is not None)
-            if not (self._moved_away(leg) and unanswered):
+            if not (self._moved_away(leg) and unanswered):  # they may have left meanwhile
                 context.memories.take(call_id, time.monotonic())
                 if unanswered:
                     until = time.monotonic() + LATE_S

@@ -66,6 +66,18 @@ async def with_human_agent(reached: str, phone: Any, human: Any, ear: Any, sound
     return call, answering
 
 
+async def transferred_to(human: Any, call: Call, ear: Any, sound: Any, log: Any) -> Call:
+    """The caller presses the key for human agents, and talks with one of them: that agent's end of their call."""
+    await call.send_dtmf("1")
+    answering: Call = await human.incoming(LIMIT_S)
+    await answering.answer()
+    await log.wait("call.ended", result="transferred")
+    hearing = ear(answering)
+    await call.play(sound.tone(0.5))
+    await hearing.utterance()
+    return answering
+
+
 async def consult(number: str, dial: Any, human: Any, talking: Call, sound: Any) -> Call:
     """The human agent puts the caller on hold, calls the AI, hears its opening, tells it something and is answered."""
     await talking.hold()
@@ -250,13 +262,7 @@ async def test_handed_on_and_sent_back_on_a_channel_that_took_anothers_place(
     await first.ended(LIMIT_S)
     await log.wait("call.caller_changed")
     await log.wait("turn.agent", count=2)
-    await call.send_dtmf("1")
-    answering = await human.incoming(LIMIT_S)
-    await answering.answer()
-    await log.wait("call.ended", result="transferred")
-    listening = ear(answering)
-    await call.play(sound.tone(0.5))
-    await listening.utterance()
+    answering = await transferred_to(human, call, ear, sound, log)
     assert await answering.refer("7001") == 200
     await log.wait("call.answered", count=2)
     await call.hangup()
@@ -306,13 +312,7 @@ async def test_people_put_through_again_whom_the_agent_put_through(
     human = await phone("1001", register=True)
     call, hearing = await dial("7000")
     await hearing.utterance()
-    await call.send_dtmf("1")
-    answering = await human.incoming(LIMIT_S)
-    await answering.answer()
-    await log.wait("call.ended", result="transferred")
-    listening = ear(answering)
-    await call.play(sound.tone(0.5))
-    await listening.utterance()
+    answering = await transferred_to(human, call, ear, sound, log)
     again = time.monotonic()
     assert await answering.refer("7000", headers={"X-Ariagent-Reason": "wants the machine"}) == 200
     await log.wait("turn.agent", said="You are back.")
