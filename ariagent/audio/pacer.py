@@ -47,8 +47,8 @@ class Pacer:
         """When to send the next frame."""
         return max(self._due, self._not_before)
 
-    def frame_sent(self, now: float, *, speech: bool) -> None:
-        """A frame left at ``now``; ``speech`` tells a frame of a reply from silence."""
+    def frame_sent(self, now: float, *, speech: bool) -> float:
+        """A frame left at ``now``; ``speech``: a frame of a reply, not silence. Return when the next one is due."""
         late = now - self._due
         if late > MAX_DEBT_S:
             self.forgiven_s += late - MAX_DEBT_S
@@ -60,8 +60,9 @@ class Pacer:
             self._due += returned
             self.lead_s -= returned
         self._last = now
-        self._not_before = now + MIN_INTERVAL_S
+        self._not_before = not_before = now + MIN_INTERVAL_S
         self._speaking = speech
+        return not_before if not_before > self._due else self._due
 
     def speech_ready(self, now: float) -> None:
         """Audio of a reply has become available: when the line is silent, its first frame may go early."""

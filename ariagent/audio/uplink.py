@@ -37,6 +37,7 @@ class Uplink:
         self._format = fmt
         self._patience_s = patience_ms / 1000
         self._silence = fmt.silence(FRAME_MS)
+        self._bytes_per_ms = fmt.bytes_per_ms
         self._appended = 0  # bytes
         self._silent = 0  # bytes
         self._heard_at: float | None = None  # time of the caller's last frame, or of the beginning of the wait for one
@@ -68,21 +69,17 @@ class Uplink:
         """The caller's side sends nothing at the moment: hold, mute, DTX or loss."""
         return self._filled > 0
 
-    @property
-    def gap_ms(self) -> float:
-        """How much silence was made since the caller's side sent its last frame."""
-        return float(self._filled * FRAME_MS)
-
-    def received(self, payload: bytes, now: float) -> bytes:
-        """A frame from Asterisk; returns what to append."""
+    def received(self, payload: bytes, now: float) -> int:
+        """A frame from Asterisk, which is appended. Return the milliseconds of silence that were made before it."""
         self._heard_at = now
-        self._filled = 0
-        self._append(len(payload), now)
+        filled, self._filled = self._filled, 0
+        n_bytes = len(payload)
+        self._append(n_bytes, now)
         self._unheard.append(payload)
-        self._unheard_bytes += len(payload)
+        self._unheard_bytes += n_bytes
         if self._unheard_bytes >= self._loud_batch:
             self._listen()
-        return payload
+        return filled * FRAME_MS
 
     def dropped(self, n_bytes: int) -> None:
         """The newest audio was not given to the model after all: the clock goes back by that much."""
@@ -103,12 +100,14 @@ class Uplink:
         The frame that may be about to arrive is left room for, so that silence and the frames after it add up to the
         time that passed. A tick that itself comes late adds nothing: the frames may be waiting in the socket.
         """
-        late = self._ticked_at is not None and now - self._ticked_at > self._patience_s + _FRAME_S
-        self._ticked_at = now
-        if self._heard_at is None:
-            self._heard_at = now
-        waited_s = now - self._heard_at + _TOLERANCE_S
-        if late or waited_s < self._patience_s:
+        ticked_at, self._ticked_at = self._ticked_at, now
+        heard_at = self._heard_at
+        if heard_at is None:
+            heard_at = self._heard_at = now
+        waited_s = now - heard_at + _TOLERANCE_S
+        if waited_s < self._patience_s:
+            return b""
+        if ticked_at is not None and now - ticked_at > self._patience_s + _FRAME_S:
             return b""
         due = math.floor(waited_s / _FRAME_S) - 1
         missing = due - self._filled
@@ -120,7 +119,7 @@ class Uplink:
         self._filled = due
         silence = self._silence * missing
         self._silent += len(silence)
-        self._append(len(silence), self._heard_at + due * _FRAME_S)
+        self._append(len(silence), heard_at + due * _FRAME_S)
         return silence
 
     def wall_time(self, audio_ms: float) -> float:
@@ -165,10 +164,10 @@ class Uplink:
 
     def _append(self, n_bytes: int, now: float) -> None:
         self._appended += n_bytes
-        self._ends.append(self._format.ms(self._appended))
+        self._ends.append(end := self._appended / self._bytes_per_ms)
         self._times.append(now)
         # Forgetting half at a time keeps an append cheap.
-        if self._ends[-1] - self._ends[0] > 2 * HISTORY_MS:
+        if end - self._ends[0] > 2 * HISTORY_MS:
             old = bisect_left(self._ends, self._ends[-1] - HISTORY_MS)
             del self._ends[:old], self._times[:old]
 

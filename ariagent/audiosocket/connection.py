@@ -17,6 +17,7 @@ from uuid import UUID
 from ariagent.audio.format import FRAME_MS, AudioFormat
 from ariagent.audio.pacer import Pacer
 from ariagent.audiosocket.endpoint import Expected, MediaEndpoint, Reason, Refusal
+from ariagent.audiosocket.frameclock import FrameClock
 from ariagent.audiosocket.frames import (
     HEADER_BYTES,
     Decoder,
@@ -39,15 +40,17 @@ SEND_BUFFER_BYTES = 32_768
 FRAMES_A_TURN = 8
 """Frames of one connection that are handled in one turn of the event loop: 160 ms of audio, which take less than a
 millisecond. Asterisk sends them one by one; more of them come only after a pause of this process or of the network."""
+GRANTED_FRAMES = 50
+"""Whole frames are allowed a second at a time."""
 MAX_BACKLOG_FRAMES = 50
 STALL_LIMIT_S = 5.0
 CLOSE_LIMIT_S = 1.0
-_AT_ONCE_S = 0.0005  # a deadline this near needs no timer; uvloop's count in whole milliseconds
 
 
 class ConnectionHost(Protocol):
     """The part of the server that a connection uses."""
 
+    clock: FrameClock
     handshake_timeout_s: float
     refused: Counter[str]
     ended: Counter[str]
@@ -98,10 +101,14 @@ class Connection(asyncio.Protocol):
         self._identity: dict[str, object] = {}
         """Fields of every line of the log, once it has said which call it is for."""
         self._pacer = Pacer(FRAME_MS / 1000)
-        self._timer: asyncio.Handle | None = None  # handshake, next frame, then closing
+        self.due: float | None = None
+        """When the next frame is to be sent."""
+        self._timer: asyncio.Handle | None = None  # handshake, then closing
         self._ending = False
         self._header = b""
         self._usual_bytes = -1
+        self._granted = 0
+        """Whole frames that may still come before the allowance is asked again."""
         self._reason: Reason = Reason.PEER_CLOSED
         self._stalled_since: float | None = None
 
@@ -131,7 +138,11 @@ class Connection(asyncio.Protocol):
                 return
         if len(data) == self._usual_bytes and data[:HEADER_BYTES] == self._header and not self._decoder.buffered_bytes:
             # Nearly always: one whole frame of the agreed audio, which needs no decoder.
-            if not self._intake.take(FRAME_S, now):
+            if self._granted:
+                self._granted -= 1
+            elif self._intake.take(GRANTED_FRAMES * FRAME_S, now):
+                self._granted = GRANTED_FRAMES - 1
+            else:
                 self._flooded()
                 return
             try:
@@ -149,6 +160,7 @@ class Connection(asyncio.Protocol):
             self._decode(b"", time.monotonic())
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.due = None
         self._cancel_timer()
         if exc is not None and not self._ending and not isinstance(exc, ConnectionError):
             self._reason = Reason.LOST
@@ -175,8 +187,8 @@ class Connection(asyncio.Protocol):
         now = time.monotonic()
         before = self._pacer.next_deadline()
         self._pacer.speech_ready(now)
-        if self._pacer.next_deadline() < before:
-            self._arm(now)
+        if (due := self._pacer.next_deadline()) < before:
+            self._host.clock.at(due, self)
 
     def hangup(self) -> None:
         if not self._ending and self._endpoint is not None:
@@ -282,7 +294,7 @@ class Connection(asyncio.Protocol):
             self._end(Reason.FAULT)
             return
         if not self._ending:
-            self._arm(now)
+            self._host.clock.at(self._pacer.next_deadline(), self)
 
     def _control_received(self, frame: Frame) -> None:
         if frame.kind is Kind.HANGUP:
@@ -294,17 +306,8 @@ class Connection(asyncio.Protocol):
 
     # --- a frame every 20 ms
 
-    def _arm(self, now: float) -> None:
-        """(Re)set the timer to the pacer's deadline."""
-        if self._timer is not None:
-            self._timer.cancel()
-        deadline = self._pacer.next_deadline()
-        if deadline <= now + _AT_ONCE_S:
-            self._timer = self._loop.call_soon(self._frame_due)
-        else:
-            self._timer = self._loop.call_at(deadline, self._frame_due)
-
-    def _frame_due(self) -> None:
+    def frame_due(self) -> None:
+        """Send a frame. The clock calls it."""
         now = time.monotonic()
         endpoint = self._endpoint
         if endpoint is None or self._ending:
@@ -329,8 +332,7 @@ class Connection(asyncio.Protocol):
             self._warn("media.wrong_frame_length", length=len(payload))
             self._end(Reason.FAULT)
             return
-        self._pacer.frame_sent(now, speech=payload is not None)
-        self._timer = self._loop.call_at(self._pacer.next_deadline(), self._frame_due)
+        self._host.clock.at(self._pacer.frame_sent(now, speech=payload is not None), self)
 
     def _hold(self, now: float) -> None:
         """The peer does not read: keep what is to be said, for a while."""
@@ -341,8 +343,7 @@ class Connection(asyncio.Protocol):
         if now - self._stalled_since > STALL_LIMIT_S:
             self._end(Reason.STALLED)
             return
-        self._pacer.frame_sent(now, speech=False)
-        self._timer = self._loop.call_at(self._pacer.next_deadline(), self._frame_due)
+        self._host.clock.at(self._pacer.frame_sent(now, speech=False), self)
 
     # --- the end
 
@@ -370,6 +371,7 @@ class Connection(asyncio.Protocol):
             return
         self._ending = True
         self._reason = reason
+        self.due = None
         self._cancel_timer()
         self._host.ending(self)
         if reason is Reason.STALLED or self._endpoint is None:

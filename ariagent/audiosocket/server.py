@@ -11,6 +11,7 @@ from uuid import UUID
 from ariagent.audio.format import AudioFormat
 from ariagent.audiosocket.connection import Connection
 from ariagent.audiosocket.endpoint import Expected, MediaConnection, MediaEndpoint, Reason, Refusal
+from ariagent.audiosocket.frameclock import FrameClock
 from ariagent.audiosocket.frames import kind_for
 from ariagent.audiosocket.unidentified import Waiting
 from ariagent.errors import ResourceError
@@ -27,6 +28,8 @@ BACKLOG = 512
 
 class AudioSocketServer:
     """Listens for Asterisk. Counters: ``refused`` and ``ended`` by reason, ``frames_held`` for peers that stall."""
+
+    clock: FrameClock
 
     def __init__(
         self,
@@ -68,6 +71,7 @@ class AudioSocketServer:
     async def start(self, host: str, port: int) -> None:
         """Listen; port 0 takes a free one. ResourceError when the address cannot be had."""
         loop = asyncio.get_running_loop()
+        self.clock = FrameClock(loop)
         try:
             family, _, _, _, address = (await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))[0]
             listener = socket.create_server(cast(tuple[str, int], address[:2]), family=family)
@@ -105,6 +109,8 @@ class AudioSocketServer:
         while self._connections:
             self._all_gone.clear()
             await self._all_gone.wait()
+        if self._server is not None:
+            self.clock.stop()
         self._server = None
 
     # --- what a connection asks of us (ConnectionHost)

@@ -142,7 +142,7 @@ class CallMachine:
     @property
     def finishing(self) -> bool:
         """The agent is saying its last words to this caller."""
-        return self.state in (State.SAYING_GOODBYE, State.BEFORE_TRANSFER)
+        return self.state in _FINISHING
 
     @property
     def moving(self) -> Handoff | None:
@@ -330,6 +330,7 @@ class CallMachine:
 
 
 _PREPARING = (State.PREPARING, State.MODEL_READY, State.MEDIA_READY)
+_FINISHING = (State.SAYING_GOODBYE, State.BEFORE_TRANSFER)
 
 TRANSITIONS: dict[tuple[State, type[ev.Event]], tuple[State, Action]] = {
     (State.PREPARING, ev.ModelReady): (State.MODEL_READY, CallMachine._nothing),

@@ -43,6 +43,8 @@ class Observer:
         self._agent = agent
         self._transcripts = transcripts
         self._waves = _Waves(fmt, log, began)
+        self.agent_frame = self._waves.agent_sent
+        """Takes 20 ms of audio that was sent to Asterisk; None: silence."""
         self._meter = _Meter(spending, agent, model, log)
 
     # -- audio --------------------------------------------------------------------------------------
@@ -51,10 +53,6 @@ class Observer:
         """Take audio that the model was given; its beginning came ``at`` (monotonic seconds). Best a second at a
         time."""
         self._waves.caller_sent(pcm, at)
-
-    def agent_frame(self, frame: bytes | None) -> None:
-        """Take 20 ms of audio that was sent to Asterisk; None: silence."""
-        self._waves.agent_sent(frame)
 
     # -- the model ----------------------------------------------------------------------------------
 

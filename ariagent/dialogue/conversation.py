@@ -66,7 +66,7 @@ CUT_IN_S = 1.2
 
 
 class Conversation:
-    """One call's turns. ``handle`` takes the model's events, ``frame_due`` the pacer's clock, ``judge`` the timer."""
+    """One call's turns. ``handle`` takes the model's events, ``frame_left`` the frames sent, ``judge`` the timer."""
 
     def __init__(
         self,
@@ -300,23 +300,25 @@ class Conversation:
         """Events of an answer that was held back, and when they came: to be handled now."""
         return self.hold.take_released()
 
-    def frame_due(self, now: float) -> tuple[bytes | None, Sequence[Happened]]:
-        """The next 20 ms for the caller (None: silence), and what became audible with it."""
-        frame = self._playout.next_frame()
-        if frame is None:
+    def frame_left(self, now: float, *, speech: bool) -> Sequence[Happened]:
+        """20 ms left for the caller, ``speech`` or silence. Return what became audible with them."""
+        if not speech:
             if self._speaking and self.quiet:
                 self._speaking = False
-                return None, (AgentEnded(),)
-            return None, ()
+                return (AgentEnded(),)
+            return ()
+        begun = self._playout.take_events()
+        if not begun:
+            return ()
         happened: list[Happened] = []
-        for event in self._playout.take_events():
+        for event in begun:
             if isinstance(event, ItemStarted):
                 self._speaking = True
                 happened.append(AgentBegan(event.item_id))
                 if not event.item_id.startswith(PHRASE) and (latency := self._latency.frame_sent(now)) is not None:
                     self._answer_at = now
                     happened.append(AnswerBegan(latency, event.item_id))
-        return frame, happened
+        return happened
 
     # -- the caller's voice, or what the server takes for it --------------------------------------
 

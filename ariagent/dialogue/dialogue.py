@@ -277,12 +277,12 @@ class Dialogue:
 
     def hear(self, payload: bytes, now: float) -> bytes:
         """A frame of the caller's audio; returns what the model is to be sent now, in the leg's format, or nothing."""
-        if self._uplink.in_gap and (gap_ms := self._uplink.gap_ms) >= NOTED_GAP_MS:
+        gap_ms = self._uplink.received(payload, now)
+        if gap_ms >= NOTED_GAP_MS:
             self.effects.append(events.GapEnded(gap_ms))
-        pcm = self._uplink.received(payload, now)
         if self._on_hold:
             self._look_at_hold(now)
-        return self._batcher.add(pcm)
+        return self._batcher.add(payload)
 
     def gap(self, now: float) -> bytes:
         """The silence that stands for frames which did not come, most often none; to be called every 20 ms."""
@@ -320,8 +320,8 @@ class Dialogue:
 
     def frame(self, now: float) -> bytes | None:
         """The next 20 ms for the caller; None: silence."""
-        frame, happened = self._conversation.frame_due(now)
-        if happened:
+        frame = self._playout.next_frame()
+        if happened := self._conversation.frame_left(now, speech=frame is not None):
             self._happened(happened, now)
         return frame
 

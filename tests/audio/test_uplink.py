@@ -21,7 +21,7 @@ def feed(uplink: Uplink, start: float, frames: int, payload: bytes = FRAME) -> f
     now = start
     for number in range(frames):
         now = start + number * 0.020
-        assert uplink.received(payload, now) == payload
+        uplink.received(payload, now)
         assert uplink.tick(now + 0.001) == b""
     return now
 

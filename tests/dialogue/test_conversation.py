@@ -124,7 +124,8 @@ class Talk:
         played = []
         for _ in range(frames):
             ticked = self.tick()
-            frame, happened = self.conversation.frame_due(self.now)
+            frame = self.playout.next_frame()
+            happened = self.conversation.frame_left(self.now, speech=frame is not None)
             happened = [*ticked, *happened]
             played.append(frame)
             self.heard = [what for what in happened if not isinstance(what, BOUNDARIES)]
@@ -695,7 +696,8 @@ class Judged(Talk):
         for _ in range(ms // 20):
             self.caller(20, loud=loud)
             ticked = self.tick()
-            frame, happened = self.conversation.frame_due(self.now)
+            frame = self.playout.next_frame()
+            happened = self.conversation.frame_left(self.now, speech=frame is not None)
             self.happened += [what for what in (*ticked, *happened) if not isinstance(what, BOUNDARIES)]
             if frame is not None:
                 heard.append(frame)
