@@ -31,8 +31,8 @@ test-all: test long sites rehearsals noise transfers chaos ## run every test, a 
 
 BENCH_IN_SMALL := opening interruption handoff
 
-long: setup ## the permutations and the long waits that make test has one each of; CALM=1 on a busy machine
-	@$(PYTHON) -m pytest -q -n $(if $(CALM),2,3) --dist worksteal -m "long and not chaos"
+long: setup ## the permutations, examples and long waits of which make test has some; CALM=1 on a busy machine
+	@$(PYTHON) -m pytest -q -n $(if $(CALM),2,3) --dist worksteal -m "(long or hypothesis) and not chaos"
 
 JOINTS := call dialogue realtime pool control
 # Two files of other packages' tests are the tests of realtime/probe.py and realtime/trial.py. Floods are left out: they

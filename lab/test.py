@@ -45,7 +45,7 @@ class Group:
         """The command that runs the group."""
         ignored = [f"--ignore={path}" for path in self.without]
         argv = [sys.executable, "-m", "pytest", "-n", str(self.workers), "--dist", "worksteal", "-m", SHORT]
-        return [*argv, *ignored, f"--junitxml={self.results}", *rest, *self.paths]
+        return [*argv, "--hypothesis-profile=short", *ignored, f"--junitxml={self.results}", *rest, *self.paths]
 
     @property
     def results(self) -> Path:
@@ -55,7 +55,7 @@ class Group:
 
 GROUPS = (
     Group("calls", workers=10, budget_s=270, paths=CALLS),
-    Group("units", workers=4, budget_s=270, paths=("tests",), without=CALLS, nice=NICE),
+    Group("units", workers=3, budget_s=270, paths=("tests",), without=CALLS, nice=NICE),
 )
 
 

@@ -38,6 +38,7 @@ os.environ[LAB] = str(default_lab_dir())
 
 # How long an example takes says how busy the machine is, and nothing about what is tested.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("short", settings.get_profile("any machine"), max_examples=25)
 settings.load_profile("any machine")
 
 PATIENCE_S = 20.0  # for what must happen, on a busy machine

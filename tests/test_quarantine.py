@@ -96,7 +96,8 @@ def complaints(text: str, today: date) -> Iterator[str]:
 
 def test_every_quarantined_test_has_a_reason_and_is_not_old() -> None:
     files = [path for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__)]
-    told = {str(path): list(complaints(path.read_text(), date.today())) for path in files}
+    marked = {path: text for path in files if "quarantined" in (text := path.read_text())}
+    told = {str(path): list(complaints(text, date.today())) for path, text in marked.items()}
     assert {path: wrong for path, wrong in told.items() if wrong} == {}
 
 

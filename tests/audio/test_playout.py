@@ -17,6 +17,7 @@ from ariagent.audio.playout import (
     ItemStarted,
     Playout,
 )
+from tests.examples import examples
 
 FRAME = SLIN8.frame_bytes  # 320
 
@@ -294,7 +295,7 @@ class Accounts(RuleBasedStateMachine):
             assert not self.playout.idle
 
 
-Accounts.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Accounts.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=40, deadline=None)
 TestAccounts = Accounts.TestCase
 
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ariagent.audio.resample import Resampler
+from tests.examples import examples
 
 PAIRS = [(8_000, 24_000), (24_000, 8_000), (16_000, 24_000), (24_000, 16_000), (8_000, 16_000), (16_000, 8_000)]
 LEVEL = 12_000
@@ -103,7 +104,7 @@ def test_every_20_ms_in_is_20_ms_out(from_hz: int, to_hz: int) -> None:
         assert len(resampler.process(bytes(from_hz // 25))) == to_hz // 25
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     pair=st.sampled_from(PAIRS),
     cuts=st.lists(st.integers(1, 1500), max_size=30),

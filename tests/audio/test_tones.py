@@ -19,6 +19,7 @@ from ariagent.caller.voice import Voice, tool_of
 from lab.codecs import G722, convert_rate
 from lab.music import chords
 from lab.packages import default_lab_dir, ensure_tool
+from tests.examples import examples
 
 Wave = NDArray[np.float64]
 EACH_FORMAT = pytest.mark.parametrize(
@@ -130,7 +131,7 @@ def test_each_machine_is_heard_in_noise_at_any_level(level: float) -> None:
 
 @given(st.integers(0, 1000), st.sampled_from(sorted(MACHINES)), st.lists(st.integers(1, 20_000), min_size=1))
 @example(157, "V.21 flags", [640]).via("half of its frames held no zero")
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_neither_the_moment_nor_the_pieces_matter(lead_ms: int, name: str, sizes: list[int]) -> None:
     machine, make = MACHINES[name]
     audio = SLIN8.silence(lead_ms) + pcm(make(8000)) + SLIN8.silence(4000)

@@ -37,6 +37,8 @@ WRONG: dict[str, Any] = {
     "a section of something else": {"zz zz": 1},
     "a section of sections": {"zz zz": {}},
 }
+SHORT = ("null", "a word", "a number", "a list of texts", "a section of something else")
+"""The kinds of ``make test``."""
 RAW = re.compile(
     r"\b(Input|String|Value|Field|Dictionary|List|Tuple|Set|Keys?|Extra|Unable|Assertion|Data|Iteration|URL|JSON)\b"
     r" (should|must|is|are|error|required|input|to|failed|inputs|may)|pydantic|<class|NoneType|validat|unhashable",
@@ -79,7 +81,9 @@ def test_there_are_places() -> None:
     assert len(all_places()) > 200
 
 
-@pytest.mark.parametrize("kind", WRONG)
+@pytest.mark.parametrize(
+    "kind", [kind if kind in SHORT else pytest.param(kind, marks=pytest.mark.long) for kind in WRONG]
+)
 def test_whatever_stands_anywhere_is_told_in_plain_words(complaint: Complaint, kind: str) -> None:
     told = 0
     for path in all_places():

@@ -12,6 +12,7 @@ from ariagent.config import AgentSettings, RouteSettings, SemanticVad, ServerVad
 from ariagent.config.base import Section
 from ariagent.configfile import DEFAULT_PATH, PATH_NAME, chosen, load
 from ariagent.errors import ConfigurationError
+from tests.examples import examples
 
 Load = Callable[..., Settings]
 
@@ -262,7 +263,7 @@ class TestFile:
             load(file, {})
         assert "UTF-8" in caught.value.remedy
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.text(alphabet=st.sampled_from(list("ab:- \n[]{}&*!|>'\"#,0_x2:\t?%@")), max_size=40))
     @example("!!int x")
     @example("a: !!float x")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ariagent.control import supervision as desk_module
 from ariagent.errors import ResourceError
+from tests.examples import examples
 
 CALL = "/v1/calls/1795357064.1"
 
@@ -117,17 +118,18 @@ JSON = st.recursive(
 BODIES = st.dictionaries(st.sampled_from(["queue", "destination", "reason", "summary", "wait_s", "text", "now"]), JSON)
 
 
+@pytest.mark.hypothesis
 async def test_nothing_that_is_sent_is_a_fault_of_ours(site: Any) -> None:
     """A body is refused, or is right for a call that there is not."""
-    examples: list[tuple[str, bytes]] = []
+    sent: list[tuple[str, bytes]] = []
 
-    @settings(max_examples=150, deadline=None, database=None)
+    @settings(max_examples=examples(150), deadline=None, database=None)
     @given(st.sampled_from(["transfer", "whisper"]), BODIES.map(json.dumps).map(str.encode) | st.binary())
     def collect(path: str, body: bytes) -> None:
-        examples.append((path, body))
+        sent.append((path, body))
 
     collect()
-    for path, body in examples:
+    for path, body in sent:
         status, _, _ = await refused(site, "POST", f"{CALL}/{path}", data=body)
         assert status in (404, 422), (path, body)
     for weird in ("%00", "%ff", "..%2f..", "%0d%0aX: y", "a" * 3000, "%F0%9F%93%9E"):

@@ -35,6 +35,7 @@ from ariagent.dialogue.leaving import Leaving
 from ariagent.realtime.events import Event, ResponseEnded, SpeechStarted, ToolCall
 from ariagent.realtime.profile import SessionProfile
 from ariagent.realtime.session import RealtimeSession
+from tests.examples import examples
 
 BOUNDARIES = (AgentBegan, AgentEnded, CallerBegan, CallerEnded)
 """Told at every turn; left out where a test is about other things."""
@@ -359,7 +360,7 @@ class TestInterruption:
         assert [m["type"] for m in talk.hears()] == ["response.cancel", "conversation.item.truncate"]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     st.lists(
         st.one_of(
@@ -1026,7 +1027,7 @@ SOUND_STEPS: dict[str, Callable[[Judged], object]] = {
 }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.sampled_from(sorted(SOUND_STEPS)), max_size=25))
 def test_no_order_of_events_silences_the_agent_for_ever(steps: list[str]) -> None:
     talk = Judged()

@@ -13,6 +13,7 @@ from ariagent.realtime import events as rt
 from ariagent.realtime.dialect import OPENAI, SPEECH_TO_SPEECH, Dialect, Understanding
 from ariagent.realtime.session import RealtimeSession
 from tests.dialogue.talking import LOUD, Call
+from tests.examples import examples
 
 
 class Server:
@@ -158,7 +159,7 @@ STEPS: dict[str, Callable[[Server], object]] = {
 @pytest.mark.parametrize("dialect", [OPENAI, SPEECH_TO_SPEECH], ids=lambda dialect: dialect.name)
 @pytest.mark.parametrize("confirm", [True, False])
 @example(steps=["begins", "loud", "stops", "starts", "order", "ends", "begins"])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(steps=st.lists(st.sampled_from(sorted(STEPS)), max_size=30))
 def test_nothing_discarded_is_heard_or_done_and_nothing_twice(
     confirm: bool, dialect: Dialect, steps: list[str]

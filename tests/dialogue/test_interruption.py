@@ -13,6 +13,7 @@ from ariagent.audio.uplink import Uplink
 from ariagent.caller.noise import single_cough
 from ariagent.config.agents import InterruptionSettings
 from ariagent.dialogue.interruption import AGREEMENT, LONGEST_PAUSE_S, WORDS_WAIT_S, BargeInDecision, BargeInDetector
+from tests.examples import examples
 
 Wave = NDArray[np.float64]
 _RNG = np.random.default_rng(7)
@@ -334,7 +335,7 @@ STEPS: dict[str, Step] = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.sampled_from(sorted(STEPS)), max_size=25))
 def test_nothing_holds_the_agent_for_ever(steps: list[str]) -> None:
     line = Line()

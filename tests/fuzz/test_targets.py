@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.loading import loaded
 
 targets = loaded("fuzz_targets", Path(__file__).parent / "targets.py")
@@ -20,7 +21,7 @@ def test_seeds(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", targets.TARGETS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(data=st.binary(max_size=300))
 @example(data=b"")
 def test_any_bytes(name: str, data: bytes) -> None:

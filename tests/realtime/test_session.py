@@ -17,6 +17,7 @@ from ariagent.realtime.responses import KEPT, LONGEST_TURN_S, MOST_CALLS, MOST_I
 from ariagent.realtime.session import _HANDLERS, PIECE_BYTES, Heard, RealtimeSession, State
 from ariagent.realtime.truncation import ACKNOWLEDGED_WAIT_S as TRUNCATED_WAIT_S
 from ariagent.realtime.truncation import TRIES as TRUNCATE_TRIES
+from tests.examples import examples
 
 MakePeer = Callable[..., Any]
 
@@ -1273,7 +1274,7 @@ def as_text(value: object) -> str:
     return json.dumps(value)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(HANDLED), st.dictionaries(KEYS, LIKELY | JSON, max_size=8)), max_size=8))
 def test_no_events_of_a_server_make_it_raise(messages: list[tuple[str, dict[str, Any]]]) -> None:
     session = RealtimeSession(SessionProfile.of(AgentSettings(), RealtimeSettings()))
@@ -1292,7 +1293,7 @@ def test_no_events_of_a_server_make_it_raise(messages: list[tuple[str, dict[str,
     assert session.closed(1006, "") != [] or session.state is State.CLOSED
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.text(max_size=60) | st.binary(max_size=60) | JSON.map(as_text))
 def test_no_text_of_a_server_makes_it_raise(text: str | bytes) -> None:
     session = RealtimeSession(SessionProfile.of(AgentSettings(), RealtimeSettings()))

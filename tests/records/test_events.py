@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ariagent.records import events
 from ariagent.records.events import KINDS, CallEvent, private_fields, read, word_fields
+from tests.examples import examples
 
 ALL = sorted(KINDS.values(), key=lambda kind: kind.NAME)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -55,13 +56,13 @@ def test_every_type_has_a_name_of_its_own_and_fields_that_json_holds() -> None:
     assert all(dataclasses.is_dataclass(kind) and kind.__dataclass_params__.frozen for kind in ALL)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.sampled_from(ALL).flatmap(made))
 def test_what_is_written_reads_the_same(event: CallEvent) -> None:
     assert read(event.NAME, stored(event)) == event
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.sampled_from(ALL), st.data())
 def test_whatever_is_stored_is_read_without_an_exception(kind: type[CallEvent], data: st.DataObject) -> None:
     """By an older version, by a newer one, or cut off."""

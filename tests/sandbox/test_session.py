@@ -13,6 +13,7 @@ from ariagent.sandbox.options import SandboxOptions
 from ariagent.sandbox.scenario_file import parse_scenario
 from ariagent.sandbox.session import Session
 from ariagent.sandbox.vad import Energy
+from tests.examples import examples
 
 SESSION_KEYS = (
     "id object type model output_modalities instructions audio tools tool_choice max_output_tokens truncation tracing"
@@ -384,7 +385,7 @@ WORDS = st.sampled_from(["message", "user", "realtime", "function_call", "none",
 SHAPES = st.dictionaries(st.sampled_from(FIELDS), JSON | WORDS | st.lists(st.dictionaries(WORDS, JSON), max_size=2))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     events=st.lists(
         st.fixed_dictionaries({"type": st.sampled_from(TYPES) | JSON}, optional=dict.fromkeys(KEYS, JSON | SHAPES)),

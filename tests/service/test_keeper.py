@@ -356,7 +356,7 @@ main()
 """``ariagent``, which gets SIGHUP when it begins to import the module that the first argument names."""
 
 
-@pytest.mark.parametrize("module", ["ariagent.cli", "ariagent.service.service"])
+@pytest.mark.parametrize("module", ["ariagent.cli", pytest.param("ariagent.service.service", marks=pytest.mark.long)])
 @pytest.mark.parametrize("words", [(), ("--no-keeper",)], ids=["keeper", "alone"])
 async def test_a_reload_in_the_first_moment_kills_nothing(words: tuple[str, ...], module: str, settings: Path) -> None:
     """The real command, which has nothing imported yet."""
