@@ -325,7 +325,7 @@ async def test_a_malformed_audio_connection_ends_its_call_only(
             await ringing.ended(LIMIT_S)
     await ends_with_people(call, human)
     assert other.state is CallState.ANSWERED
-    assert hearing.longest_gap_ms(began) < 200
+    assert hearing.longest_gap_ms(began) < 1000
     await other.hangup()
     await log.wait("call.ended", result="done")
 
