@@ -3,7 +3,7 @@
 from hypothesis import settings
 
 FULL = settings.get_profile("default").max_examples
-"""What hypothesis takes if nobody says more."""
+"""Hypothesis takes so many if nobody says more."""
 
 
 def examples(count: int) -> int:
