@@ -159,7 +159,7 @@ async def test_a_call_does_not_notice(
                 print(
                     f"\n{where} {'+'.join(kinds)}: {connections} connections, {share:.0f} % CPU; calm {calm}, {found}"
                 )
-            assert connections > len(kinds)  # there was a storm, however slow the machine is
+            assert connections >= len(kinds)  # there was a storm, however slow the machine is
             # One packet every 20 ms all the same, and none late by more than what a busy machine does to it.
             assert found[0] == pytest.approx((ended - began) / 0.02, rel=0.05, abs=25)
             assert found[1] < max(3 * calm[1], 200)
