@@ -346,7 +346,7 @@ async def test_a_manager_interface_that_is_cut_off_comes_back(
     between.refusing = False
     await log.wait("pool.ready", count=2)
     assert paused(running) == {}
-    assert running.pool.view("frontline").busy == 2
+    await until(lambda: running.pool.view("frontline").busy == 2, "both calls in the queue")
     await phone("1001", register=True)
     await until(lambda: running.pool.view("support").free == 1, "a person")
     for each in (call, other):
