@@ -6,7 +6,6 @@ that left, so that at any time and for every item: pushed = sent + cleared + pen
 """
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ariagent.audio.format import AudioFormat
@@ -190,8 +189,8 @@ class Playout:
 
         The end of a finished item is joined with the item that follows it, or padded with silence (not counted).
         """
-        if not (self._pending and self.ready):
-            self._dry = bool(self._queue) and not self.paused and self._queue[0].started
+        if not self.ready:
+            self._dry = not self.paused and bool(self._queue) and self._queue[0].started
             return None
         if self._dry:
             self._dry = False
@@ -220,10 +219,8 @@ class Playout:
         self._dry = False
         return cleared
 
-    def take_events(self) -> Sequence[ItemStarted | ItemEnded]:
+    def take_events(self) -> list[ItemStarted | ItemEnded]:
         """Return the events of ``next_frame`` and ``finish`` since the last call, in order."""
-        if not self._events:
-            return ()
         events, self._events = self._events, []
         return events
 

@@ -160,8 +160,7 @@ class Connection(asyncio.Protocol):
             self._decode(b"", time.monotonic())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.due = None
-        self._cancel_timer()
+        self._stop_timers()
         if exc is not None and not self._ending and not isinstance(exc, ConnectionError):
             self._reason = Reason.LOST
         self._host.closed(self)
@@ -284,7 +283,7 @@ class Connection(asyncio.Protocol):
         self._usual_bytes = len(self._header) + self._frame_bytes
         self._silence = audio_frame(self._kind, bytes(self._frame_bytes))
         self._backlog_limit = MAX_BACKLOG_FRAMES * len(self._silence)
-        self._cancel_timer()
+        self._stop_timers()
         self._pacer.start(now)
         log.info("media.connected", extra=self._fields(format=str(self.format)))
         try:
@@ -371,8 +370,7 @@ class Connection(asyncio.Protocol):
             return
         self._ending = True
         self._reason = reason
-        self.due = None
-        self._cancel_timer()
+        self._stop_timers()
         self._host.ending(self)
         if reason is Reason.STALLED or self._endpoint is None:
             self._transport.abort()
@@ -380,7 +378,8 @@ class Connection(asyncio.Protocol):
         self._transport.close()
         self._timer = self._loop.call_later(CLOSE_LIMIT_S, self._transport.abort)
 
-    def _cancel_timer(self) -> None:
+    def _stop_timers(self) -> None:
+        self.due = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

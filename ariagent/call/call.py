@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial, wraps
-from typing import Concatenate, ParamSpec, TypeVar, TypeVarTuple, assert_never
+from typing import Concatenate, ParamSpec, TypeVar, assert_never
 
 from ariagent.ami.events import AttendedTransferred, BlindTransferred
 from ariagent.ari import events as ari
@@ -68,36 +68,27 @@ TRANSFERRED_AWAY = "transferred_away"
 """The reason of calls whose agent was transferred to where nobody is."""
 
 P = ParamSpec("P")
-Ts = TypeVarTuple("Ts")
 R = TypeVar("R")
 
 
 def entry(work: Callable[Concatenate["Call", P], None]) -> Callable[Concatenate["Call", P], None]:
     """A way into the call. What follows from it is carried out; whatever it raises ends this call, and no other."""
+    return _way_in(work, always=True)
 
+
+def audio_entry(work: Callable[Concatenate["Call", P], R]) -> Callable[Concatenate["Call", P], R | None]:
+    """A way in for audio, dozens of times a second: as ``entry``, but most often nothing follows from it."""
+    return _way_in(work, always=False)
+
+
+def _way_in(work: Callable[Concatenate["Call", P], R], *, always: bool) -> Callable[Concatenate["Call", P], R | None]:
     @wraps(work)
-    def entered(call: "Call", /, *args: P.args, **kwargs: P.kwargs) -> None:
-        if call.faulty:
-            return
-        try:
-            work(call, *args, **kwargs)
-            call._settle()
-        except Exception as error:  # noqa: BLE001  # ends this call, is logged, and harms no other
-            call._fault(error)
-
-    return entered
-
-
-def audio_entry(work: Callable[["Call", *Ts], R]) -> Callable[["Call", *Ts], R | None]:
-    """A way in for audio, a hundred times a second: as ``entry``, but most often nothing follows from it."""
-
-    @wraps(work)
-    def entered(call: "Call", /, *args: *Ts) -> R | None:
+    def entered(call: "Call", /, *args: P.args, **kwargs: P.kwargs) -> R | None:
         if call.faulty:
             return None
         try:
-            result = work(call, *args)
-            if call._dialogue.effects:
+            result = work(call, *args, **kwargs)
+            if always or call._dialogue.effects:
                 call._settle()
         except Exception as error:  # noqa: BLE001  # ends this call, is logged, and harms no other
             call._fault(error)
@@ -568,15 +559,13 @@ class Call:
         self._heard_at = now
         if not self._hears:
             return
-        if pcm := self._dialogue.hear(payload, now):
-            self._send_audio(pcm)
+        self._send_audio(self._dialogue.hear(payload, now))
         if self._recent is not None:
             self._recent.append(payload)
-        heard = self._heard
-        if not heard:
+        if not self._heard:
             self._heard_since = now
-        heard.append(payload)
-        if len(heard) >= LISTEN_FRAMES:
+        self._heard.append(payload)
+        if len(self._heard) >= LISTEN_FRAMES:
             self._listen()
 
     @audio_entry
@@ -584,8 +573,7 @@ class Call:
         """The next 20 ms for the caller; None: silence."""
         dialogue = self._dialogue
         if self._hears and (silence := dialogue.gap(now)):
-            if pcm := dialogue.batch(silence):
-                self._send_audio(pcm)
+            self._send_audio(dialogue.batch(silence))
             if self._recent is not None:
                 self._recent.append(silence)
             self._listen()
@@ -609,8 +597,8 @@ class Call:
         self._feed(ev.MediaFailed(f"the audio connection ended: {reason}"))
 
     def _send_audio(self, pcm: bytes) -> None:
-        """Give the model the caller's audio, in the leg's format."""
-        if not self._model.append_audio(pcm if self._codec.identity else self._codec.to_model(pcm)):
+        """Give the model the caller's audio, in the leg's format; empty: nothing is to be sent yet."""
+        if pcm and not self._model.append_audio(pcm if self._codec.identity else self._codec.to_model(pcm)):
             self._dialogue.not_sent(pcm)
 
     def _listen(self) -> None:

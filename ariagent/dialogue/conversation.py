@@ -307,11 +307,8 @@ class Conversation:
                 self._speaking = False
                 return (AgentEnded(),)
             return ()
-        begun = self._playout.take_events()
-        if not begun:
-            return ()
         happened: list[Happened] = []
-        for event in begun:
+        for event in self._playout.take_events():
             if isinstance(event, ItemStarted):
                 self._speaking = True
                 happened.append(AgentBegan(event.item_id))

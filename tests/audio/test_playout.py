@@ -100,14 +100,14 @@ def test_a_lost_finish_does_not_block_the_next_item(playout: Playout) -> None:
 
 def test_events_tell_the_first_frame_and_the_end(playout: Playout) -> None:
     playout.push("a", audio(2 * FRAME))
-    assert not playout.take_events()
+    assert playout.take_events() == []
     playout.next_frame()
     assert playout.take_events() == [ItemStarted("a")]
     playout.next_frame()
-    assert not playout.take_events()  # more may come
+    assert playout.take_events() == []  # more may come
     playout.finish("a")
     assert playout.take_events() == [ItemEnded("a", 40)]
-    assert not playout.take_events()
+    assert playout.take_events() == []
 
 
 def test_clear_tells_what_was_heard_of_everything_unsaid(playout: Playout) -> None:
@@ -180,7 +180,7 @@ def test_an_item_without_audio_leaves_no_trace(playout: Playout) -> None:
     playout.finish("a")
     playout.finish("never heard of")
     assert playout.idle
-    assert not playout.take_events()
+    assert playout.take_events() == []
 
 
 def test_half_a_sample_at_the_end_of_an_item_does_not_shift_the_next(playout: Playout) -> None:
